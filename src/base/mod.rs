@@ -1,0 +1,15 @@
+//! The words every layer speaks: time, ids, durations, payloads. No layer's rules live here.
+
+mod duration;
+mod ids;
+mod payload;
+mod time;
+
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use ids::{AppId, ChannelId, DeviceId, IdError, Level, MessageId, Seq, SessionId, ShardId, Token};
+pub use payload::{Payload, PayloadError};
+pub use time::{Monotonic, Now, Wall};
+
+/// Where randomness comes from: fills the slice given. The rim passes the system's generator, tests
+/// a seeded one.
+pub type Random<'a> = dyn FnMut(&mut [u8]) + 'a;

@@ -1,0 +1,7 @@
+//! The command line.
+use std::process::ExitCode;
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,24 @@
+//! Lomiri Push: a durable push server for phones, and the device side that speaks to it.
+//!
+//! The layers stand in the order in which they may import one another: each knows only those above
+//! it in this list (`tests/tidy.rs` checks it). `ARCHITECTURE.md` says where to start reading.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+#[cfg(feature = "server")]
+pub mod api;
+pub mod base;
+#[cfg(feature = "server")]
+pub mod broker;
+pub mod cli;
+#[cfg(feature = "device")]
+pub mod device;
+pub mod protocol;
+#[cfg(feature = "server")]
+pub mod queue;
+#[cfg(feature = "server")]
+pub mod reactor;
+pub mod session;
+#[cfg(feature = "server")]
+pub mod store;
+pub mod tls;
