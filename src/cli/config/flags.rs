@@ -1,0 +1,105 @@
+//! The flags of `serve` that stand over keys of the configuration file. Their values are read and
+//! checked with the file's, so here they are text.
+
+/// One flag for each key that may be seen by other users of the machine; passwords stay in the file.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Options over the configuration file")]
+pub struct Flags {
+    /// Where devices connect; `:PORT` for all addresses [default: :9090]
+    #[arg(long, value_name = "IP:PORT")]
+    addr: Option<String>,
+    /// Where app servers post [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "IP:PORT")]
+    http_addr: Option<String>,
+    /// The certificate chain for devices [default: made at first start]
+    #[arg(long, value_name = "FILE")]
+    cert_pem_file: Option<String>,
+    /// Its private key
+    #[arg(long, value_name = "FILE")]
+    key_pem_file: Option<String>,
+    /// The certificate chain of the HTTP API [default: none, plain HTTP]
+    #[arg(long, value_name = "FILE")]
+    http_cert_pem_file: Option<String>,
+    /// Its private key
+    #[arg(long, value_name = "FILE")]
+    http_key_pem_file: Option<String>,
+    /// How long after the last exchange a device is pinged [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    ping_interval: Option<String>,
+    /// How long a device may take to answer [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    exchange_timeout: Option<String>,
+    /// How long a whole request may take to arrive [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    http_read_timeout: Option<String>,
+    /// How long an answer may take to be taken [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    http_write_timeout: Option<String>,
+    /// The name in the certificate that devices check [default: this machine's name]
+    #[arg(long, value_name = "NAME")]
+    delivery_domain: Option<String>,
+    /// Where devices are told to connect [default: the delivery domain at the port of --addr]
+    #[arg(long, value_name = "HOST:PORT,…")]
+    delivery_hosts: Option<String>,
+    /// Where the queue lives [default: $STATE_DIRECTORY, or lomiri-push in the XDG state folder]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Device loops [default: one a core]
+    #[arg(long, value_name = "NUMBER")]
+    shards: Option<String>,
+    /// How devices prove who they are; only `open` so far
+    #[arg(long, value_name = "open")]
+    device_auth: Option<String>,
+    /// Pending messages of one app on one device [default: 100]
+    #[arg(long, value_name = "NUMBER")]
+    max_notifications_per_app: Option<String>,
+    /// The size of a message's payload [default: 4096]
+    #[arg(long, value_name = "BYTES")]
+    payload_bytes_max: Option<String>,
+    /// The size of a request's body [default: 6144]
+    #[arg(long, value_name = "BYTES")]
+    body_bytes_max: Option<String>,
+    /// Messages in the whole queue [default: 2000000]
+    #[arg(long, value_name = "NUMBER")]
+    queue_messages_max: Option<String>,
+    /// Bytes of payload in the whole queue [default: 2147483648]
+    #[arg(long, value_name = "BYTES")]
+    queue_bytes_max: Option<String>,
+    /// Below this much free disk no message is taken [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    disk_free_bytes_min: Option<String>,
+    /// Connections of devices [default: as many as descriptors allow]
+    #[arg(long, value_name = "NUMBER")]
+    connections_max: Option<String>,
+}
+
+impl Flags {
+    /// The flags that were given, as the keys they stand for and their values.
+    pub fn given(self) -> impl Iterator<Item = (&'static str, String)> {
+        let flags = [
+            ("addr", self.addr),
+            ("http_addr", self.http_addr),
+            ("cert_pem_file", self.cert_pem_file),
+            ("key_pem_file", self.key_pem_file),
+            ("http_cert_pem_file", self.http_cert_pem_file),
+            ("http_key_pem_file", self.http_key_pem_file),
+            ("ping_interval", self.ping_interval),
+            ("exchange_timeout", self.exchange_timeout),
+            ("http_read_timeout", self.http_read_timeout),
+            ("http_write_timeout", self.http_write_timeout),
+            ("delivery_domain", self.delivery_domain),
+            ("delivery_hosts", self.delivery_hosts),
+            ("data_dir", self.data_dir),
+            ("shards", self.shards),
+            ("device_auth", self.device_auth),
+            ("max_notifications_per_app", self.max_notifications_per_app),
+            ("payload_bytes_max", self.payload_bytes_max),
+            ("body_bytes_max", self.body_bytes_max),
+            ("queue_messages_max", self.queue_messages_max),
+            ("queue_bytes_max", self.queue_bytes_max),
+            ("disk_free_bytes_min", self.disk_free_bytes_min),
+            ("connections_max", self.connections_max),
+        ];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value?)))
+    }
+}

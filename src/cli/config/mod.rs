@@ -1,0 +1,315 @@
+//! The server's configuration: every key, its default and its bounds. Reads the TOML file and the
+//! flags over it; knows nothing of how the layers use the values.
+
+mod flags;
+mod settings;
+mod values;
+
+use std::env;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::DnsName;
+
+pub use flags::Flags;
+pub use settings::ConfigError;
+use settings::{Given, Settings};
+use values::{address, count, duration, number, text};
+
+/// Shortest interval or timeout: below it a loop would do nothing else.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Longest ping interval: whoever is gone must be noticed within a day.
+const PING_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait for an answer: what is silent longer holds a descriptor for nothing.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// Largest payload: escaped and wrapped it always fits one frame of wire 0 (65,535 bytes).
+const PAYLOAD_BYTES_MAX: usize = 32 * 1024;
+/// Largest request body: each API connection may hold one.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Most pending messages of one app on one device: they are replaced and cleared one by one.
+const NOTIFICATIONS_PER_APP_MAX: usize = 10_000;
+/// Most device loops: more than the cores of any machine this is meant for.
+const SHARDS_MAX: usize = 256;
+/// Most connections: what 32-bit session keys can count.
+const CONNECTIONS_MAX: usize = i32::MAX as usize;
+/// Where only the disk sets a bound: as far as TOML's numbers reach.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
+/// The server's configuration, complete and within bounds.
+#[derive(Debug, PartialEq)]
+pub struct Config {
+    /// Where devices connect.
+    pub addr: SocketAddr,
+    /// Where app servers post.
+    pub http_addr: SocketAddr,
+    /// The certificate for devices; without one the server makes its own.
+    pub certificate: Option<CertificateFiles>,
+    /// The certificate of the API; without one it speaks plain HTTP.
+    pub http_certificate: Option<CertificateFiles>,
+    /// How long after the last exchange a device is pinged.
+    pub ping_interval: Duration,
+    /// How long a device may take to answer.
+    pub exchange_timeout: Duration,
+    /// How long a whole request may take to arrive.
+    pub http_read_timeout: Duration,
+    /// How long an answer may take to be taken.
+    pub http_write_timeout: Duration,
+    /// Pending messages of one app on one device.
+    pub max_notifications_per_app: usize,
+    /// The name in the certificate that devices check.
+    pub delivery_domain: String,
+    /// Where devices are told to connect; none means the delivery domain at the port of `addr`.
+    pub delivery_hosts: Vec<String>,
+    /// Where the queue and the server's own certificate live.
+    pub data_dir: PathBuf,
+    /// How many device loops there are.
+    pub shards: usize,
+    /// Who may see `/stats`; without, nobody may.
+    pub stats: Option<Credentials>,
+    /// The size of a message's payload, in bytes.
+    pub payload_bytes_max: usize,
+    /// The size of a request's body, in bytes.
+    pub body_bytes_max: usize,
+    /// Messages in the whole queue.
+    pub queue_messages_max: u64,
+    /// Bytes of payload in the whole queue.
+    pub queue_bytes_max: u64,
+    /// Below this many free bytes on the disk no message is taken.
+    pub disk_free_bytes_min: u64,
+    /// Connections of devices; without, as many as descriptors allow.
+    pub connections_max: Option<usize>,
+    /// What the operator should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateFiles {
+    /// The chain, the server's own certificate first.
+    pub chain: NamedFile,
+    /// The private key.
+    pub key: NamedFile,
+}
+
+/// A file that a key of the configuration names.
+#[derive(Clone, PartialEq)]
+pub struct NamedFile {
+    path: PathBuf,
+    given: Given,
+}
+
+/// A user and a password.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    /// The user's name.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Text that no log line and no error may show.
+#[derive(Clone, PartialEq)]
+pub struct Secret(pub String);
+
+/// What defaults depend on.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The cores of this machine.
+    pub cores: usize,
+    /// This machine's name.
+    pub host_name: String,
+    /// Where state is kept, if the environment says so.
+    pub state_folder: Option<PathBuf>,
+}
+
+impl Config {
+    /// The configuration in the file at `path`, if any, with `flags` over it.
+    pub fn load(path: Option<&Path>, flags: Flags, around: &Surroundings) -> Result<Config, ConfigError> {
+        let mut settings = path.map_or_else(|| Ok(Settings::default()), Settings::from_file)?;
+        for (key, value) in flags.given() {
+            settings.set_flag(key, value);
+        }
+        Config::read(&mut settings, around)
+    }
+
+    fn read(from: &mut Settings, around: &Surroundings) -> Result<Config, ConfigError> {
+        let timeout = || duration(INTERVAL_MIN..=TIMEOUT_MAX);
+        from.read("device_auth", values::device_auth)?;
+        let config = Config {
+            addr: from.read_or("addr", address, (Ipv6Addr::UNSPECIFIED, 9090).into())?,
+            http_addr: from.read_or("http_addr", address, (Ipv4Addr::LOCALHOST, 8080).into())?,
+            certificate: certificate(from, "cert_pem_file", "key_pem_file")?,
+            http_certificate: certificate(from, "http_cert_pem_file", "http_key_pem_file")?,
+            ping_interval: from.read_or(
+                "ping_interval",
+                duration(INTERVAL_MIN..=PING_INTERVAL_MAX),
+                seconds(300),
+            )?,
+            exchange_timeout: from.read_or("exchange_timeout", timeout(), seconds(30))?,
+            http_read_timeout: from.read_or("http_read_timeout", timeout(), seconds(10))?,
+            http_write_timeout: from.read_or("http_write_timeout", timeout(), seconds(10))?,
+            max_notifications_per_app: from.read_or(
+                "max_notifications_per_app",
+                count(1..=NOTIFICATIONS_PER_APP_MAX),
+                100,
+            )?,
+            delivery_domain: from.read_or("delivery_domain", values::domain, around.host_name.clone())?,
+            delivery_hosts: from.read_or("delivery_hosts", values::hosts, Vec::new())?,
+            data_dir: data_dir(from, around)?,
+            shards: from.read_or("shards", count(1..=SHARDS_MAX), around.cores.clamp(1, SHARDS_MAX))?,
+            stats: stats(from)?,
+            payload_bytes_max: from.read_or("payload_bytes_max", count(1..=PAYLOAD_BYTES_MAX), 4 << 10)?,
+            body_bytes_max: from.read_or("body_bytes_max", count(1..=BODY_BYTES_MAX), 6 << 10)?,
+            queue_messages_max: from.read_or("queue_messages_max", number(1..=NUMBER_MAX), 2_000_000)?,
+            queue_bytes_max: from.read_or("queue_bytes_max", number(1..=NUMBER_MAX), 2 << 30)?,
+            disk_free_bytes_min: from.read_or("disk_free_bytes_min", number(0..=NUMBER_MAX), 256 << 20)?,
+            connections_max: from.read("connections_max", count(1..=CONNECTIONS_MAX))?,
+            warnings: warnings(from)?,
+        };
+        from.refuse_unknown()?;
+        config.check_sizes(from)?;
+        Ok(config)
+    }
+
+    /// A payload comes in a body, and at least one must fit the queue.
+    fn check_sizes(&self, from: &Settings) -> Result<(), ConfigError> {
+        let (payload, body) = (self.payload_bytes_max, self.body_bytes_max);
+        if payload > body {
+            let problem = format!("payload_bytes_max ({payload}) is above body_bytes_max ({body})");
+            return Err(refuse_one_of(from, ["payload_bytes_max", "body_bytes_max"], problem));
+        }
+        if payload as u64 > self.queue_bytes_max {
+            let problem =
+                format!("payload_bytes_max ({payload}) is above queue_bytes_max ({})", self.queue_bytes_max);
+            return Err(refuse_one_of(from, ["queue_bytes_max", "payload_bytes_max"], problem));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses the one that was given of two values that do not go together; the first if both were.
+fn refuse_one_of(from: &Settings, keys: [&str; 2], problem: String) -> ConfigError {
+    let given = keys.iter().find_map(|key| from.find(key)).expect("the defaults go together");
+    given.refuse(problem)
+}
+
+/// A certificate needs its key, and a key its certificate.
+fn certificate(
+    from: &mut Settings,
+    chain_key: &'static str,
+    key_key: &'static str,
+) -> Result<Option<CertificateFiles>, ConfigError> {
+    match (file(from, chain_key)?, file(from, key_key)?) {
+        (Some(chain), Some(key)) => Ok(Some(CertificateFiles { chain, key })),
+        (None, None) => Ok(None),
+        (Some(chain), None) => Err(chain.refuse(format!("needs {key_key} as well"))),
+        (None, Some(key)) => Err(key.refuse(format!("needs {chain_key} as well"))),
+    }
+}
+
+fn file(from: &mut Settings, key: &'static str) -> Result<Option<NamedFile>, ConfigError> {
+    let Some(name) = from.read(key, text)? else { return Ok(None) };
+    Ok(from.find(key).map(|given| NamedFile { path: given.resolve(&name), given: given.clone() }))
+}
+
+fn data_dir(from: &mut Settings, around: &Surroundings) -> Result<PathBuf, ConfigError> {
+    match (file(from, "data_dir")?, &around.state_folder) {
+        (Some(folder), _) if folder.path.exists() && !folder.path.is_dir() => {
+            Err(folder.refuse("is not a folder".into()))
+        }
+        (Some(folder), _) => Ok(folder.path),
+        (None, Some(folder)) => Ok(folder.clone()),
+        (None, None) => Err(ConfigError::Missing {
+            key: "data_dir",
+            problem: "must be given where STATE_DIRECTORY, XDG_STATE_HOME and HOME are not set",
+        }),
+    }
+}
+
+/// A user needs a password, and a password its user.
+fn stats(from: &mut Settings) -> Result<Option<Credentials>, ConfigError> {
+    let (user, password) = (from.read("stats_user", values::user)?, from.read("stats_password", text)?);
+    match (user, password) {
+        (Some(user), Some(password)) => Ok(Some(Credentials { user, password: Secret(password) })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(refuse_one_of(from, ["stats_user"; 2], "needs stats_password as well".into())),
+        (None, Some(_)) => Err(refuse_one_of(from, ["stats_password"; 2], "needs stats_user as well".into())),
+    }
+}
+
+/// The existing server's sizes of its inner queues have nothing to size here.
+fn warnings(from: &mut Settings) -> Result<Vec<String>, ConfigError> {
+    let mut warnings = Vec::new();
+    for key in ["session_queue_size", "broker_queue_size"] {
+        from.read(key, number(0..=NUMBER_MAX))?;
+        warnings.extend(from.find(key).map(|given| format!("{}: has no meaning here", given.place())));
+    }
+    Ok(warnings)
+}
+
+const fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+impl NamedFile {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its content.
+    pub fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        std::fs::read(&self.path).map_err(|error| self.refuse(format!("cannot be read: {error}")))
+    }
+
+    /// The complaint that the file cannot be used because of `problem`.
+    pub fn refuse(&self, problem: String) -> ConfigError {
+        self.given.refuse(problem)
+    }
+}
+
+impl fmt::Debug for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Surroundings {
+    /// What this process finds around itself.
+    pub fn look() -> Surroundings {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Surroundings {
+            cores: thread::available_parallelism().map_or(1, NonZero::get),
+            host_name: host_name(),
+            state_folder: state_folder(variable),
+        }
+    }
+}
+
+/// The name that the kernel has for this machine, if devices could check it in a certificate.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if DnsName::try_from(name.as_str()).is_ok() { name } else { "localhost".into() }
+}
+
+/// Where state belongs: what systemd gives, then what the desktop's rules say. systemd may name
+/// several folders, divided by colons; relative XDG paths are to be ignored.
+fn state_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let given = variable("STATE_DIRECTORY").and_then(|folders| env::split_paths(&folders).next());
+    let under_xdg = || variable("XDG_STATE_HOME").filter(|folder| folder.is_absolute());
+    let under_home = || variable("HOME").map(|home| home.join(".local/state"));
+    given.or_else(|| under_xdg().or_else(under_home).map(|folder| folder.join("lomiri-push")))
+}
+
+#[cfg(test)]
+mod tests;

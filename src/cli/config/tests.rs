@@ -1,0 +1,268 @@
+//! The configuration as operators meet it: what is taken, what is refused, and in which words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::{Args, FromArgMatches};
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../../lomiri-push.toml");
+
+fn around() -> Surroundings {
+    Surroundings { cores: 4, host_name: "push.example.org".into(), state_folder: Some("/state".into()) }
+}
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    read_with_flags(text, &[])
+}
+
+fn read_with_flags(text: &str, flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut settings = Settings::from_toml(Path::new("/etc/push.toml"), text)?;
+    for (key, value) in flags {
+        settings.set_flag(key, (*value).to_owned());
+    }
+    Config::read(&mut settings, &around())
+}
+
+fn complaint(text: &str, flags: &[(&str, &str)]) -> String {
+    match read_with_flags(text, flags) {
+        Ok(_) => panic!("{text:?} with {flags:?} was accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The sample with every key switched on.
+fn sample_in_full() -> String {
+    let is_key = |rest: &str| rest.starts_with(|char: char| char.is_ascii_lowercase());
+    let switched_on = |line: &'static str| line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line);
+    SAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_changes_nothing_as_it_stands() {
+    assert_eq!(read(SAMPLE).expect("valid"), read("").expect("valid"));
+}
+
+#[test]
+fn the_sample_shows_every_key_with_its_default() {
+    let mut settings = Settings::from_toml(Path::new("/sample"), &sample_in_full()).expect("TOML");
+    let shown = Config::read(&mut settings, &around()).expect("valid");
+    let without_meaning = ["broker_queue_size", "session_queue_size"];
+    let known: BTreeSet<&str> = settings.known().filter(|key| !without_meaning.contains(key)).collect();
+    assert_eq!(settings.keys().collect::<BTreeSet<_>>(), known);
+
+    let examples = Config {
+        certificate: shown.certificate.clone(),
+        http_certificate: shown.http_certificate.clone(),
+        delivery_hosts: vec!["push.example.org:9090".into()],
+        data_dir: "/var/lib/lomiri-push".into(),
+        stats: shown.stats.clone(),
+        connections_max: Some(19_000),
+        ..read("").expect("valid")
+    };
+    assert_eq!(shown, examples);
+}
+
+#[test]
+fn every_value_is_read_from_the_file() {
+    let config = read(
+        r#"
+        addr = "127.0.0.1:0"
+        http_addr = "[::1]:80"
+        cert_pem_file = "tls/cert.pem"
+        key_pem_file = "/tls/key.pem"
+        ping_interval = "500ms"
+        exchange_timeout = "0.5s"
+        http_read_timeout = "1m30s"
+        delivery_domain = "push.local"
+        delivery_hosts = ["a.example:1", "[::1]:2", "10.0.0.1:3"]
+        data_dir = "data"
+        stats_user = "ops"
+        stats_password = "hunter2"
+        payload_bytes_max = 2_048
+        "#,
+    )
+    .expect("valid");
+    assert_eq!(config.addr, "127.0.0.1:0".parse().expect("an address"));
+    assert_eq!(config.http_addr, "[::1]:80".parse().expect("an address"));
+    let certificate = config.certificate.expect("given");
+    assert_eq!(certificate.chain.path(), Path::new("/etc/tls/cert.pem"));
+    assert_eq!(certificate.key.path(), Path::new("/tls/key.pem"));
+    assert_eq!(config.ping_interval, Duration::from_millis(500));
+    assert_eq!(config.exchange_timeout, Duration::from_millis(500));
+    assert_eq!(config.http_read_timeout, Duration::from_secs(90));
+    assert_eq!(config.delivery_domain, "push.local");
+    assert_eq!(config.delivery_hosts, ["a.example:1", "[::1]:2", "10.0.0.1:3"]);
+    assert_eq!(config.data_dir, Path::new("/etc/data"));
+    assert_eq!(config.stats.expect("given").password, Secret("hunter2".into()));
+    assert_eq!(config.payload_bytes_max, 2048);
+}
+
+#[test]
+fn flags_stand_over_the_file() {
+    let flags = [
+        ("addr", ":1"),
+        ("delivery_hosts", "a:1,b:2"),
+        ("data_dir", "here"),
+        ("shards", "2"),
+        ("ping_interval", "1s"),
+    ];
+    let config =
+        read_with_flags("addr = \"nonsense\"\nshards = 3\ndata_dir = \"/there\"", &flags).expect("valid");
+    assert_eq!(config.addr, "[::]:1".parse().expect("an address"));
+    assert_eq!(config.delivery_hosts, ["a:1", "b:2"]);
+    assert_eq!(config.data_dir, Path::new("here"));
+    assert_eq!(config.shards, 2);
+    assert_eq!(config.ping_interval, Duration::from_secs(1));
+}
+
+#[test]
+fn what_cannot_be_used_is_named_with_key_value_and_file() {
+    const ADDRESS: &str =
+        "must be an IP address and a port, such as \"127.0.0.1:8080\", or \":8080\" for all addresses";
+    const DURATION: &str = "must be a duration in quotes, such as \"500ms\", \"0.5s\" or \"1m30s\"";
+    const NAME: &str = "must be a host name, such as \"push.example.org\"";
+    const HOSTS: &str = "must be a list of 1 to 64 HOST:PORT, such as [\"push.example.org:9090\"]";
+    let cases = [
+        ("adr = \":1\"", "adr = \":1\": unknown key"),
+        ("[serve]\naddr = \":1\"", "serve = {…}: unknown key"),
+        ("stats = { password = \"hunter2\" }", "stats = {…}: unknown key"),
+        ("addr = 9090", &format!("addr = 9090: {ADDRESS}")),
+        ("addr = \":70000\"", &format!("addr = \":70000\": {ADDRESS}")),
+        ("addr = \"localhost:1\"", &format!("addr = \"localhost:1\": {ADDRESS}")),
+        ("http_addr = \"1.2.3.4\"", &format!("http_addr = \"1.2.3.4\": {ADDRESS}")),
+        ("ping_interval = \"0s\"", "ping_interval = \"0s\": must be from 10ms to 24h0m0s"),
+        ("ping_interval = 10", &format!("ping_interval = 10: {DURATION}")),
+        ("exchange_timeout = \"0\"", "exchange_timeout = \"0\": must be from 10ms to 1h0m0s"),
+        (
+            "exchange_timeout = '5'",
+            "exchange_timeout = '5': not a duration: write it like 500ms, 0.5s or 1m30s",
+        ),
+        ("http_read_timeout = true", &format!("http_read_timeout = true: {DURATION}")),
+        ("http_write_timeout = \"25h\"", "http_write_timeout = \"25h\": must be from 10ms to 1h0m0s"),
+        ("cert_pem_file = \"c\"", "cert_pem_file = \"c\": needs key_pem_file as well"),
+        ("key_pem_file = \"k\"", "key_pem_file = \"k\": needs cert_pem_file as well"),
+        ("http_cert_pem_file = \"c\"", "http_cert_pem_file = \"c\": needs http_key_pem_file as well"),
+        ("data_dir = \"\"", "data_dir = \"\": must be 1 to 1024 bytes of text on one line"),
+        ("data_dir = \"/etc/passwd\"", "data_dir = \"/etc/passwd\": is not a folder"),
+        ("delivery_domain = \"a b\"", &format!("delivery_domain = \"a b\": {NAME}")),
+        ("delivery_hosts = \"a:1\"", &format!("delivery_hosts = \"a:1\": {HOSTS}")),
+        ("delivery_hosts = []", &format!("delivery_hosts = []: {HOSTS}")),
+        ("delivery_hosts = [\"a:0\"]", &format!("delivery_hosts = [\"a:0\"]: {HOSTS}")),
+        ("delivery_hosts = [\"a:1\", 2]", &format!("delivery_hosts = [\"a:1\", 2]: {HOSTS}")),
+        ("shards = 0", "shards = 0: must be a whole number from 1 to 256"),
+        ("shards = 1.5", "shards = 1.5: must be a whole number from 1 to 256"),
+        ("shards = \"1\"", "shards = \"1\": must be a whole number from 1 to 256"),
+        ("payload_bytes_max = 32769", "payload_bytes_max = 32769: must be a whole number from 1 to 32768"),
+        (
+            "payload_bytes_max = 8192",
+            "payload_bytes_max = 8192: payload_bytes_max (8192) is above body_bytes_max (6144)",
+        ),
+        (
+            "body_bytes_max = 100",
+            "body_bytes_max = 100: payload_bytes_max (4096) is above body_bytes_max (100)",
+        ),
+        (
+            "queue_bytes_max = 4095",
+            "queue_bytes_max = 4095: payload_bytes_max (4096) is above queue_bytes_max (4095)",
+        ),
+        (
+            "disk_free_bytes_min = -1",
+            "disk_free_bytes_min = -1: must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "device_auth = \"required\"",
+            "device_auth = \"required\": not available yet: devices cannot prove who they are; only \"open\" is",
+        ),
+        ("device_auth = \"none\"", "device_auth = \"none\": must be \"open\""),
+        ("stats_user = \"a:b\"", "stats_user = \"a:b\": must not contain a colon"),
+        ("stats_user = \"a\"", "stats_user = \"a\": needs stats_password as well"),
+        ("stats_password = \"hunter2\"", "stats_password = (hidden): needs stats_user as well"),
+        ("stat_password = \"hunter2\"", "stat_password = (hidden): unknown key"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(complaint(text, &[]), format!("/etc/push.toml:1: {expected}"), "{text}");
+    }
+}
+
+#[test]
+fn the_line_of_a_value_is_named() {
+    assert!(complaint("# a\n\nshards = 0", &[]).starts_with("/etc/push.toml:3: shards = 0: "));
+}
+
+#[test]
+fn a_bad_flag_is_named_instead_of_the_file() {
+    let problem = "must be from 10ms to 24h0m0s";
+    let text = "ping_interval = \"1s\"";
+    assert_eq!(complaint(text, &[("ping_interval", "0s")]), format!("--ping-interval 0s: {problem}"));
+}
+
+#[test]
+fn every_complaint_is_one_short_line() {
+    let long = format!("addr = \"{}\"", "x".repeat(10_000));
+    for text in ["addr = \"\"\"a\nb\"\"\"", "addr = [1,\n2]", "addr = \"\\u0007\"", &long, "a = \n", "="] {
+        let complaint = complaint(text, &[]);
+        assert!(!complaint.contains(char::is_control) && complaint.len() < 300, "{complaint:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_named_with_the_line() {
+    let complaint = complaint("shards = 1\nshards = 2", &[]);
+    assert!(complaint.starts_with("/etc/push.toml:2: not TOML: "), "{complaint}");
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    let error = Config::load(Some(Path::new("/no/such.toml")), Flags::default(), &around());
+    let line = error.expect_err("no such file").to_string();
+    assert_eq!(line, "/no/such.toml: cannot be read: No such file or directory (os error 2)");
+}
+
+#[test]
+fn sizes_of_queues_that_do_not_exist_here_are_taken_with_a_warning() {
+    let config = read("session_queue_size = 10\nbroker_queue_size = 100").expect("valid");
+    let lines = [
+        "/etc/push.toml:1: session_queue_size = 10: has no meaning here",
+        "/etc/push.toml:2: broker_queue_size = 100: has no meaning here",
+    ];
+    assert_eq!(config.warnings, lines);
+}
+
+#[test]
+fn a_password_hides_in_debug() {
+    let config = read("stats_user = \"ops\"\nstats_password = \"hunter2\"").expect("valid");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn every_key_but_credentials_has_a_flag() {
+    let mut settings = Settings::default();
+    Config::read(&mut settings, &around()).expect("valid");
+    let file_only = ["broker_queue_size", "session_queue_size", "stats_password", "stats_user"];
+    let expected: BTreeSet<&str> = settings.known().filter(|key| !file_only.contains(key)).collect();
+
+    let command = Flags::augment_args(clap::Command::new("serve"));
+    let ids: Vec<&str> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+    assert_eq!(ids.iter().copied().collect::<BTreeSet<_>>(), expected);
+
+    let arguments = ids.iter().map(|id| format!("--{}=x", id.replace('_', "-")));
+    let matches = command.clone().get_matches_from(["serve".to_owned()].into_iter().chain(arguments));
+    let flags = Flags::from_arg_matches(&matches).expect("all are optional");
+    assert_eq!(flags.given().map(|(key, _)| key).collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn state_goes_where_the_environment_says() {
+    let state = |given: &[(&str, &str)]| {
+        let given: BTreeMap<&str, &str> = given.iter().copied().collect();
+        state_folder(|name| given.get(name).map(PathBuf::from))
+    };
+    assert_eq!(state(&[("STATE_DIRECTORY", "/a"), ("XDG_STATE_HOME", "/b")]), Some("/a".into()));
+    assert_eq!(state(&[("STATE_DIRECTORY", "/a:/b")]), Some("/a".into()));
+    assert_eq!(state(&[("XDG_STATE_HOME", "/b"), ("HOME", "/h")]), Some("/b/lomiri-push".into()));
+    let home = Some("/h/.local/state/lomiri-push".into());
+    assert_eq!(state(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]), home);
+    assert_eq!(state(&[("HOME", "/h")]), home);
+    assert_eq!(state(&[]), None);
+}
