@@ -1,1 +1,16 @@
-//! (to come)
+//! TLS 1.2 and 1.3 without sockets: records in and out of byte slices, and nothing kept in between
+//! but a record that is not complete yet. Knows neither what the bytes mean nor where they come from.
+
+mod certificates;
+mod config;
+mod connection;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+pub use certificates::Certificates;
+pub use config::{ConfigError, device_config, server_config};
+pub use connection::{Status, Tls, TlsError};
+pub use rustls::pki_types::ServerName;
+pub use rustls::{ClientConfig, ServerConfig};
+pub use trust::Trust;

@@ -1,0 +1,62 @@
+//! The server's certificate chain and key, which can be replaced while connections are open. Reads
+//! PEM texts, not files.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::config::{ConfigError, provider};
+
+/// The certificate that new connections are shown. Handshakes read it; a renewal writes it.
+pub struct Certificates {
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// From PEM texts: the chain with the server's own certificate first, and its private key
+    /// (PKCS #8, PKCS #1 or SEC 1).
+    pub fn new(chain_pem: &[u8], key_pem: &[u8]) -> Result<Arc<Certificates>, ConfigError> {
+        let current = RwLock::new(certified_key(chain_pem, key_pem)?);
+        Ok(Arc::new(Certificates { current }))
+    }
+
+    /// The same, for connections that come from now on; those that are open keep theirs. On error
+    /// nothing changes.
+    pub fn replace(&self, chain_pem: &[u8], key_pem: &[u8]) -> Result<(), ConfigError> {
+        let renewed = certified_key(chain_pem, key_pem)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificates(…)")
+    }
+}
+
+fn certified_key(chain_pem: &[u8], key_pem: &[u8]) -> Result<Arc<CertifiedKey>, ConfigError> {
+    let chain = certificates_in(chain_pem)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ConfigError::KeyPem)?;
+    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(ConfigError::Certificate)
+}
+
+/// All certificates in a PEM text, in order; at least one.
+pub(super) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(certificates) if certificates.is_empty() => Err(ConfigError::NoCertificate),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(ConfigError::CertificatePem(error)),
+    }
+}

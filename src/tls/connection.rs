@@ -1,0 +1,370 @@
+//! One TLS connection over rustls' unbuffered API. It drives rustls and keeps no buffer of its own
+//! beyond a partial record; sockets, deadlines and what the plaintext says are its owner's.
+
+use std::mem;
+use std::sync::Arc;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::ServerName;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
+};
+use rustls::{ClientConfig, ServerConfig};
+
+/// Most bytes kept between two reads: the longest record there is (RFC 5246, section 6.2.3, which
+/// allows more than TLS 1.3 does), so a peer's handshake message spread over records must fit it too.
+const PARTIAL_BYTES_MAX: usize = 5 + 16_384 + 2_048;
+
+/// One TLS connection, the server's or the device's side.
+///
+/// Feed what the socket gave to [`read`](Tls::read) and send what it appends to `out`: that alone
+/// carries the handshake. A device's first flight comes from a `read` of nothing. Once
+/// [`is_handshaking`](Tls::is_handshaking) is false, [`write`](Tls::write) seals plaintext. After an
+/// error, send `out` (it may hold an alert), drop the connection and close the socket.
+///
+/// ```text
+///        read: close_notify              close
+/// Open ─────────────────────> PeerClosed ──────> Over
+///   └───────────── close, or any error ───────────^
+/// ```
+pub struct Tls {
+    pub(super) side: Side,
+    /// The front of a record that has not come in full, or of a handshake message over several.
+    /// rustls may have deciphered parts of it in place, so it goes back to rustls as it is.
+    pub(super) partial: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The peer sends no more; we may.
+    PeerClosed,
+    /// Nothing goes either way. rustls must not be asked any more: it would send a second last alert.
+    Over,
+}
+
+/// Where a connection stands after a [`Tls::read`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The peer has sent close_notify (or we have closed): no more plaintext will come out.
+    pub peer_closed: bool,
+}
+
+/// Why a TLS connection cannot go on. Its text is for the log and holds no bytes of the peer's.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The peer broke the protocol, its certificate did not hold, or no common ground was found.
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The peer's handshake message is longer than any that makes sense here.
+    #[error("TLS: handshake message too long")]
+    HandshakeTooLong,
+    /// So much was sent under one key (TLS 1.2) that it must not be used any more.
+    #[error("TLS: keys used up")]
+    KeysUsedUp,
+    /// The owner wrote before the handshake was done.
+    #[error("TLS: write before the end of the handshake")]
+    Handshaking,
+    /// The owner wrote to a connection that it had closed or that had failed.
+    #[error("TLS: write to a closed connection")]
+    Over,
+}
+
+pub(super) enum Side {
+    Server(Box<UnbufferedServerConnection>),
+    Device(Box<UnbufferedClientConnection>),
+}
+
+/// What a drive of rustls is for, beside reading what came in.
+#[derive(Clone, Copy)]
+enum Task<'a> {
+    Read,
+    Write(&'a [u8]),
+    Close,
+}
+
+impl Tls {
+    /// The server's side of a connection that was just accepted.
+    pub fn accept(config: &Arc<ServerConfig>) -> Result<Tls, TlsError> {
+        let connection = UnbufferedServerConnection::new(config.clone())?;
+        Ok(Tls::new(Side::Server(Box::new(connection))))
+    }
+
+    /// The device's side of a connection to the server that calls itself `name`.
+    pub fn connect(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Tls, TlsError> {
+        let connection = UnbufferedClientConnection::new(config.clone(), name)?;
+        Ok(Tls::new(Side::Device(Box::new(connection))))
+    }
+
+    fn new(side: Side) -> Tls {
+        Tls { side, partial: Vec::new(), state: State::Open }
+    }
+
+    /// Takes what the socket gave, deciphering in place: appends the plaintext to `plaintext` and
+    /// what must be sent (handshake, alerts) to `out`, on error too. Both may hold something already.
+    /// What comes after the end is ignored.
+    pub fn read(
+        &mut self,
+        ciphertext: &mut [u8],
+        plaintext: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<Status, TlsError> {
+        if self.state == State::Open {
+            let read = self.read_open(ciphertext, plaintext, out);
+            self.over_if_failed(read)?;
+        }
+        Ok(Status { peer_closed: self.state != State::Open })
+    }
+
+    /// Seals `plaintext` into as many records as it takes and appends them to `out`. Fails while the
+    /// handshake is not done.
+    pub fn write(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
+        if self.state == State::Over {
+            return Err(TlsError::Over);
+        }
+        if self.is_handshaking() {
+            return Err(TlsError::Handshaking);
+        }
+        let written = self.drive_between_reads(Task::Write(plaintext), out);
+        self.over_if_failed(written)
+    }
+
+    /// Ends both directions: appends close_notify to `out`, unless the handshake is not done or has
+    /// failed, where it would say nothing.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        if self.state != State::Over && !self.is_handshaking() {
+            // Should it fail, then the peer sees the socket close, which tells it the same.
+            let _ = self.drive_between_reads(Task::Close, out);
+        }
+        self.end();
+    }
+
+    /// Whether the handshake is still going on.
+    pub fn is_handshaking(&self) -> bool {
+        match &self.side {
+            Side::Server(connection) => connection.is_handshaking(),
+            Side::Device(connection) => connection.is_handshaking(),
+        }
+    }
+
+    fn read_open(
+        &mut self,
+        ciphertext: &mut [u8],
+        plaintext: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TlsError> {
+        if self.partial.is_empty() {
+            let used = self.drive(ciphertext, Task::Read, plaintext, out)?;
+            self.keep(&ciphertext[used..])
+        } else {
+            let mut gathered = mem::take(&mut self.partial);
+            gathered.extend_from_slice(ciphertext);
+            let used = self.drive(&mut gathered, Task::Read, plaintext, out)?;
+            self.keep(&gathered[used..])
+        }
+    }
+
+    fn keep(&mut self, rest: &[u8]) -> Result<(), TlsError> {
+        if self.state != State::Open {
+            return Ok(());
+        }
+        if rest.len() > PARTIAL_BYTES_MAX {
+            return Err(TlsError::HandshakeTooLong);
+        }
+        self.partial = rest.to_vec();
+        Ok(())
+    }
+
+    fn over_if_failed<T>(&mut self, result: Result<T, TlsError>) -> Result<T, TlsError> {
+        if result.is_err() {
+            self.end();
+        }
+        result
+    }
+
+    fn end(&mut self) {
+        self.state = State::Over;
+        self.partial = Vec::new();
+    }
+
+    /// A drive without fresh input. rustls still wants to see the partial record, for it remembers
+    /// places in it.
+    fn drive_between_reads(&mut self, task: Task, out: &mut Vec<u8>) -> Result<(), TlsError> {
+        let mut partial = mem::take(&mut self.partial);
+        let mut plaintext = Vec::new();
+        let used = self.drive(&mut partial, task, &mut plaintext, out)?;
+        debug_assert!(plaintext.is_empty(), "a partial record holds no plaintext");
+        partial.drain(..used);
+        self.partial = partial;
+        Ok(())
+    }
+
+    /// Returns how many bytes from the front of `incoming` are done with.
+    fn drive(
+        &mut self,
+        incoming: &mut [u8],
+        task: Task,
+        plaintext: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, TlsError> {
+        let mut drive = Drive { task, plaintext, out, used: 0, state: &mut self.state };
+        match &mut self.side {
+            Side::Server(connection) => drive.run(&mut **connection, incoming)?,
+            Side::Device(connection) => drive.run(&mut **connection, incoming)?,
+        }
+        Ok(drive.used)
+    }
+}
+
+/// What both of rustls' unbuffered connections can do; they share no public type.
+trait Records {
+    type Data;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    /// Whether there is something to encode, which `process` then hands out first.
+    fn has_something_to_encode(&self) -> bool;
+}
+
+impl Records for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+    fn has_something_to_encode(&self) -> bool {
+        self.wants_write()
+    }
+}
+
+impl Records for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+    fn has_something_to_encode(&self) -> bool {
+        self.wants_write()
+    }
+}
+
+/// One drive of rustls until it wants more input.
+struct Drive<'a> {
+    task: Task<'a>,
+    plaintext: &'a mut Vec<u8>,
+    out: &'a mut Vec<u8>,
+    used: usize,
+    state: &'a mut State,
+}
+
+/// Whether rustls has more to say about the same input.
+enum Next {
+    Again,
+    Enough,
+}
+
+impl Drive<'_> {
+    fn run<C: Records>(&mut self, connection: &mut C, incoming: &mut [u8]) -> Result<(), TlsError> {
+        loop {
+            let UnbufferedStatus { discard, state } = connection.process(&mut incoming[self.used..]);
+            let next = match state {
+                Ok(state) => self.step(state),
+                Err(error) => Err(error.into()),
+            };
+            self.used += discard;
+            match next {
+                Ok(Next::Again) => {}
+                Ok(Next::Enough) => return Ok(()),
+                Err(error) => {
+                    self.encode_alerts(connection, &mut incoming[self.used..]);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn step<D>(&mut self, state: ConnectionState<'_, '_, D>) -> Result<Next, TlsError> {
+        match state {
+            ConnectionState::ReadTraffic(mut traffic) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record?;
+                    self.used += record.discard;
+                    self.plaintext.extend_from_slice(record.payload);
+                }
+            }
+            ConnectionState::EncodeTlsData(mut data) => append(self.out, |room| data.encode(room))?,
+            ConnectionState::TransmitTlsData(data) => data.done(),
+            ConnectionState::PeerClosed => *self.state = State::PeerClosed,
+            ConnectionState::WriteTraffic(traffic) => return self.write(traffic),
+            ConnectionState::Closed | ConnectionState::BlockedHandshake => return Ok(Next::Enough),
+            // Neither side's configuration allows early data, so rustls has refused it.
+            state => return Err(rustls::Error::General(format!("unexpected {state:?}")).into()),
+        }
+        Ok(Next::Again)
+    }
+
+    fn write<D>(&mut self, mut traffic: WriteTraffic<'_, D>) -> Result<Next, TlsError> {
+        match self.task {
+            Task::Read => {}
+            Task::Write(plaintext) => append(self.out, |room| traffic.encrypt(plaintext, room))?,
+            Task::Close => append(self.out, |room| traffic.queue_close_notify(room))?,
+        }
+        Ok(Next::Enough)
+    }
+
+    /// What rustls wants the peer to know about the error it has just returned.
+    fn encode_alerts<C: Records>(&mut self, connection: &mut C, rest: &mut [u8]) {
+        while connection.has_something_to_encode() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process(rest).state else { return };
+            if append(self.out, |room| data.encode(room)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Why rustls did not write: it lacks room, or will not write at all.
+enum Unwritten {
+    Room(usize),
+    Never(TlsError),
+}
+
+impl From<EncodeError> for Unwritten {
+    fn from(error: EncodeError) -> Unwritten {
+        match error {
+            EncodeError::InsufficientSize(InsufficientSizeError { required_size }) => {
+                Unwritten::Room(required_size)
+            }
+            error @ EncodeError::AlreadyEncoded => {
+                Unwritten::Never(rustls::Error::General(error.to_string()).into())
+            }
+        }
+    }
+}
+
+impl From<EncryptError> for Unwritten {
+    fn from(error: EncryptError) -> Unwritten {
+        match error {
+            EncryptError::InsufficientSize(InsufficientSizeError { required_size }) => {
+                Unwritten::Room(required_size)
+            }
+            EncryptError::EncryptExhausted => Unwritten::Never(TlsError::KeysUsedUp),
+        }
+    }
+}
+
+/// Appends to `out` what `write` writes: asks it for the size by giving no room, then gives just that.
+fn append<E: Into<Unwritten>>(
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+) -> Result<(), TlsError> {
+    let start = out.len();
+    loop {
+        match write(&mut out[start..]).map_err(Into::into) {
+            Ok(written) => {
+                out.truncate(start + written);
+                return Ok(());
+            }
+            Err(Unwritten::Room(bytes)) => out.resize(start + bytes, 0),
+            Err(Unwritten::Never(error)) => return Err(error),
+        }
+    }
+}
