@@ -2,7 +2,20 @@
 //! replace, clear, expiry, levels. Pure: it says which rows to write, and writes none.
 
 mod command;
+mod decide;
+mod limits;
+mod names;
+mod pending;
+mod registrations;
+mod restore;
+mod rows;
+mod state;
 
 pub use command::{
     Address, Answer, Broadcast, Channel, Command, Event, Notify, Page, PendingMessage, Refusal,
 };
+pub use decide::{Decision, Listing};
+pub use limits::Limits;
+pub use restore::{Restore, RestoreError};
+pub use rows::{Batch, Key, RowError, read_message};
+pub use state::{Counts, Queue};

@@ -1,0 +1,45 @@
+//! How much the queue takes: every bound on what others can make it keep, with its reason.
+//! Bounds on single requests (sizes of bodies and payloads) are the API's.
+
+/// What the queue may hold and hand out. All of them are inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Live messages pending for one app on one device. A device that is away for long should come
+    /// back to what is new, not to hundreds of stale notifications.
+    pub messages_per_app_max: usize,
+    /// Messages pending for one device, whatever the app. Each decision about a device walks over
+    /// what is pending for it; this bounds the walk to about 0.1 ms.
+    pub messages_per_device_max: usize,
+    /// Messages pending in all: each costs some 150 bytes of memory beside its device's name.
+    pub messages_max: usize,
+    /// Bytes of all pending rows: about two thirds of what the database takes on disk.
+    pub bytes_max: u64,
+    /// Free bytes on the disk below which nothing new is taken. A store that meets a full disk can
+    /// neither write nor delete until it is opened again, so the queue stops well before.
+    pub free_disk_min_bytes: u64,
+    /// Registrations in all: each costs some 150 bytes of memory beside its device's name.
+    pub registrations_max: usize,
+    /// Broadcasts that have not expired. A device that was away gets all of them at once, and every
+    /// shard keeps them in memory.
+    pub broadcasts_live_max: usize,
+    /// Messages in one page. A page is read in one go by the one storage thread.
+    pub page_messages_max: usize,
+    /// Bytes of rows in one page; a page holds at least one message, whatever its size.
+    pub page_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            messages_per_app_max: 100,
+            messages_per_device_max: 10_000,
+            messages_max: 1_000_000,
+            bytes_max: 2 << 30,
+            free_disk_min_bytes: 256 << 20,
+            registrations_max: 1_000_000,
+            broadcasts_live_max: 100,
+            page_messages_max: 64,
+            page_bytes_max: 128 << 10,
+        }
+    }
+}

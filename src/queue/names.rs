@@ -1,0 +1,106 @@
+//! Names held once: a device's or an app's id stands here for as long as something refers to it, and
+//! everything else carries a small key. It knows nothing of what refers to them.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use slab::Slab;
+
+/// A device's key, for as long as something is registered or pending for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DeviceKey(u32);
+
+/// An app's key, for as long as something is registered or pending for it on any device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AppKey(u32);
+
+/// What [`Names`] hands out: a number behind a type of its own.
+pub(super) trait NameKey: Copy {
+    fn from_slot(slot: usize) -> Self;
+    fn slot(self) -> usize;
+}
+
+macro_rules! name_key {
+    ($key:ident) => {
+        impl NameKey for $key {
+            fn from_slot(slot: usize) -> $key {
+                $key(u32::try_from(slot).expect("the queue's limits keep names below 2^32"))
+            }
+            fn slot(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+name_key!(DeviceKey);
+name_key!(AppKey);
+
+/// Names and their keys. Each [`Names::hold`] is paid back by one [`Names::release`]; the name goes
+/// with the last of them, and its key may then stand for another.
+pub(super) struct Names<N, K> {
+    keys: HashMap<N, K>,
+    held: Slab<Held<N>>,
+}
+
+struct Held<N> {
+    name: N,
+    uses: u32,
+}
+
+impl<N: Clone + Eq + Hash + Borrow<str>, K: NameKey> Names<N, K> {
+    pub fn new() -> Names<N, K> {
+        Names { keys: HashMap::new(), held: Slab::new() }
+    }
+
+    /// How many different names are held.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn find(&self, name: &N) -> Option<K> {
+        self.keys.get(name.borrow()).copied()
+    }
+
+    pub fn name(&self, key: K) -> &N {
+        &self.held[key.slot()].name
+    }
+
+    pub fn hold(&mut self, name: &N) -> K {
+        if let Some(key) = self.find(name) {
+            self.held[key.slot()].uses += 1;
+            return key;
+        }
+        let key = K::from_slot(self.held.insert(Held { name: name.clone(), uses: 1 }));
+        self.keys.insert(name.clone(), key);
+        key
+    }
+
+    pub fn release(&mut self, key: K) {
+        let held = &mut self.held[key.slot()];
+        held.uses -= 1;
+        if held.uses == 0 {
+            let gone = self.held.remove(key.slot());
+            self.keys.remove(gone.name.borrow());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::AppId;
+
+    #[test]
+    fn a_name_goes_with_the_last_that_holds_it() {
+        let chatter: AppId = "chatter".parse().expect("valid");
+        let mut names: Names<AppId, AppKey> = Names::new();
+        let key = names.hold(&chatter);
+        assert_eq!(names.hold(&chatter), key);
+        names.release(key);
+        assert_eq!(names.find(&chatter), Some(key));
+        names.release(key);
+        assert_eq!(names.find(&chatter), None);
+        assert_eq!(names.len(), 0);
+    }
+}

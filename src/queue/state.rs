@@ -1,0 +1,235 @@
+//! What the queue holds, and how its changes become batches. What it makes of each command stands in
+//! `decide`; how it comes back from its rows, in `restore`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{AppId, ChannelId, DeviceId, Seq, Wall};
+
+use super::command::{Broadcast, Channel, Event, PendingMessage};
+use super::limits::Limits;
+use super::names::{AppKey, DeviceKey, Names};
+use super::pending::PendingIndex;
+use super::registrations::Registrations;
+use super::rows::{Batch, Head, Key};
+
+/// Messages that one turn lets expire: when very many expire at once, commands are still served in
+/// between.
+const EXPIRED_PER_TURN_MAX: usize = 1_000;
+/// How long acks and expiry wait for a batch to ride along with, at most. What a crash takes of them
+/// is delivered again, and dropped by the device.
+const RIDE_MAX: Duration = Duration::from_secs(1);
+/// How many of them wait, at most, so that the batch that takes them stays quick.
+const RIDERS_MAX: usize = 4_096;
+
+/// All that is pending, registered and broadcast. Pure: it is told the time, the free space and the
+/// random bytes, and says which rows to write.
+///
+/// It runs in turns. In each, call in this order:
+/// 1. [`begin`](Queue::begin) with the time;
+/// 2. [`decide`](Queue::decide) for each command: later ones see what earlier ones changed;
+/// 3. [`take_batch`](Queue::take_batch): write what it returns, durably;
+/// 4. only then answer what was decided, and tell [`take_events`](Queue::take_events).
+///
+/// If the batch cannot be written the queue is ahead of its rows: use it no more, and restore
+/// another one from the rows.
+pub struct Queue {
+    pub(super) limits: Limits,
+    pub(super) devices: Names<DeviceId, DeviceKey>,
+    pub(super) apps: Names<AppId, AppKey>,
+    pub(super) pending: PendingIndex,
+    pub(super) registrations: Registrations,
+    pub(super) channel: Channel,
+    pub(super) head: Head,
+    pub(super) now: Wall,
+    pub(super) free_disk_bytes: u64,
+    gathered: Gathered,
+}
+
+/// What has changed since the last batch was taken.
+#[derive(Default)]
+struct Gathered {
+    puts: Vec<(Key, Vec<u8>)>,
+    deletes: Vec<Key>,
+    /// Whether an answer stands on these changes.
+    promised: bool,
+    /// Since when changes have waited that no answer stands on.
+    riding_since: Option<Wall>,
+    queued: Vec<(DeviceKey, Arc<PendingMessage>)>,
+    channel_changed: bool,
+}
+
+/// How much there is, for statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pending messages.
+    pub messages: usize,
+    /// Bytes of their rows.
+    pub bytes: u64,
+    /// Devices for which something is registered or pending.
+    pub devices: usize,
+    /// Registrations: apps on devices.
+    pub registrations: usize,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(limits: Limits) -> Queue {
+        Queue {
+            limits,
+            devices: Names::new(),
+            apps: Names::new(),
+            pending: PendingIndex::default(),
+            registrations: Registrations::default(),
+            channel: Channel::default(),
+            head: Head { next_seq: Seq(1), ..Head::default() },
+            now: Wall::default(),
+            free_disk_bytes: u64::MAX,
+            gathered: Gathered::default(),
+        }
+    }
+
+    /// Starts a turn at `now`, with so many bytes free on the store's disk. The wall clock counts as
+    /// no earlier than the last one stored: a board that boots in 1970 revives nothing. Some of what
+    /// has expired goes now; call again at [`next_deadline`](Queue::next_deadline) for more.
+    pub fn begin(&mut self, now: Wall, free_disk_bytes: u64) {
+        self.now = now.max(self.head.wall);
+        self.free_disk_bytes = free_disk_bytes;
+        self.expire_messages();
+        self.expire_broadcasts();
+    }
+
+    fn expire_messages(&mut self) {
+        for _ in 0..EXPIRED_PER_TURN_MAX {
+            match self.pending.first_to_expire() {
+                Some((expires, device, seq)) if expires <= self.now => self.drop_message(device, seq),
+                _ => return,
+            }
+        }
+    }
+
+    /// Devices are told of a broadcast's end by its expiry alone, so this changes nothing for them.
+    fn expire_broadcasts(&mut self) {
+        let now = self.now;
+        for gone in self.channel.live.extract_if(.., |broadcast| broadcast.expires <= now).collect::<Vec<_>>()
+        {
+            self.erase(Key::Broadcast(ChannelId::SYSTEM, gone.level));
+        }
+    }
+
+    /// When to begin a turn even without a command: something expires, or has waited long enough
+    /// for a batch to ride along with. In the past if there is work left over from this turn.
+    pub fn next_deadline(&self) -> Option<Wall> {
+        let expiry = self.pending.first_to_expire().map(|(expires, _, _)| expires);
+        let ride = self.gathered.riding_since.map(|since| since + RIDE_MAX);
+        expiry.into_iter().chain(ride).min()
+    }
+
+    /// The rows to write now; `None` if no answer of this turn stands on a change, and the acks and
+    /// expiries gathered can wait for a batch to ride along with.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let waited = self.gathered.riding_since.is_some_and(|since| since + RIDE_MAX <= self.now);
+        let full = self.gathered.deletes.len() >= RIDERS_MAX;
+        if self.gathered.promised || waited || full { self.take_all() } else { None }
+    }
+
+    /// The rows to write at the end, with all that waits; `None` if nothing has changed.
+    pub fn take_all(&mut self) -> Option<Batch> {
+        if self.gathered.puts.is_empty() && self.gathered.deletes.is_empty() {
+            return None;
+        }
+        self.head.batch += 1;
+        self.head.wall = self.now;
+        self.head.top = self.channel.top;
+        let mut puts = std::mem::take(&mut self.gathered.puts);
+        puts.push((Key::Head, self.head.encode()));
+        let deletes = std::mem::take(&mut self.gathered.deletes);
+        self.gathered.promised = false;
+        self.gathered.riding_since = None;
+        Some(Batch { number: self.head.batch, puts, deletes })
+    }
+
+    /// What the shards are to be told of the batch just written. A message that the same batch
+    /// dropped again is not among it.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        let queued = std::mem::take(&mut self.gathered.queued);
+        let mut events: Vec<Event> = queued
+            .into_iter()
+            .filter(|(device, message)| self.pending.contains(*device, message.id.seq()))
+            .map(|(device, message)| Event::Queued { device: self.devices.name(device).clone(), message })
+            .collect();
+        if std::mem::take(&mut self.gathered.channel_changed) {
+            events.push(Event::Channel(self.channel()));
+        }
+        events
+    }
+
+    /// The system channel as it stands.
+    pub fn channel(&self) -> Arc<Channel> {
+        Arc::new(Channel { top: self.channel.top, live: self.channel.live.clone() })
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            messages: self.pending.len(),
+            bytes: self.pending.bytes(),
+            devices: self.devices.len(),
+            registrations: self.registrations.len(),
+        }
+    }
+
+    /// The number of the last batch taken: how many the store was ever given.
+    pub fn batches(&self) -> u64 {
+        self.head.batch
+    }
+
+    /// Whether this message is pending, expired or not.
+    pub fn is_pending(&self, device: &DeviceId, seq: Seq) -> bool {
+        self.devices.find(device).is_some_and(|device| self.pending.contains(device, seq))
+    }
+
+    /// A message that was queued since the last batch was taken: no store has it yet.
+    pub fn queued(&self, seq: Seq) -> Option<&Arc<PendingMessage>> {
+        let mut newest_first = self.gathered.queued.iter().rev();
+        newest_first.find(|(_, message)| message.id.seq() == seq).map(|(_, message)| message)
+    }
+
+    /// Takes a message from the index, and its row with the next batch. No answer waits for that.
+    pub(super) fn drop_message(&mut self, device: DeviceKey, seq: Seq) {
+        if let Some(gone) = self.pending.remove(device, seq) {
+            self.devices.release(device);
+            self.apps.release(gone.app);
+            self.erase(Key::Message(seq));
+        }
+    }
+
+    pub(super) fn announce_message(&mut self, device: DeviceKey, message: Arc<PendingMessage>) {
+        self.gathered.queued.push((device, message));
+    }
+
+    pub(super) fn announce_broadcast(&mut self, broadcast: Arc<Broadcast>) {
+        self.channel.top = broadcast.level;
+        self.channel.live.push(broadcast);
+        self.gathered.channel_changed = true;
+    }
+
+    /// A new row, on which an answer stands.
+    pub(super) fn put(&mut self, key: Key, value: Vec<u8>) {
+        self.head.census.add(key);
+        self.gathered.puts.push((key, value));
+        self.promise();
+    }
+
+    /// A row goes, with the next batch.
+    pub(super) fn erase(&mut self, key: Key) {
+        self.head.census.remove(key);
+        self.gathered.deletes.push(key);
+        self.gathered.riding_since.get_or_insert(self.now);
+    }
+
+    /// An answer of this turn stands on what has changed.
+    pub(super) fn promise(&mut self) {
+        self.gathered.promised = true;
+    }
+}
