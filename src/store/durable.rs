@@ -1,0 +1,259 @@
+//! The queue over a store: every answer given is on disk. It decides nothing about messages and
+//! knows no engine.
+
+use std::sync::Arc;
+
+use crate::base::{DeviceId, Now, Random, Seq, SessionId, Wall};
+use crate::queue::{
+    Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Queue, Refusal,
+    Restore, read_message,
+};
+
+use super::{Store, StoreError};
+
+/// A queue whose answers are promises. One thread owns it and feeds it with what has gathered: the
+/// more commands a call brings, the cheaper each, since a call costs one write to the disk.
+///
+/// The first failure of the store is final ([`failure`](DurableQueue::failure)): memory is then ahead
+/// of the disk, every command is refused, and the owner should stop the process. Opened again, the
+/// queue stands where the disk does.
+pub struct DurableQueue<S> {
+    queue: Queue,
+    store: S,
+    failure: Option<StoreError>,
+}
+
+/// What a call of [`DurableQueue::handle`] leads to.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    /// One for each command, in their order. A [`Command::Acked`] has one too, for which nobody waits.
+    pub answers: Vec<Answer>,
+    /// What the shards are to be told. A message may be told here and stand in a page among the
+    /// answers: pages are read last.
+    pub events: Vec<Event>,
+}
+
+impl<S: Store> DurableQueue<S> {
+    /// Reads the queue from its store, and checks that nothing is missing.
+    pub fn open(store: S, limits: Limits, now: Now) -> Result<DurableQueue<S>, StoreError> {
+        let mut restore = Restore::new(limits);
+        store.scan(&mut |key, value| restore.add(key, value))?;
+        let mut queue = restore.finish().map_err(|error| store.damaged(error))?;
+        if queue.batches() < store.batches_written() {
+            return Err(store.damaged(format!(
+                "it ends at batch {}, though batch {} had been written",
+                queue.batches(),
+                store.batches_written()
+            )));
+        }
+        queue.begin(now.wall, store.free_disk_bytes()?);
+        Ok(DurableQueue { queue, store, failure: None })
+    }
+
+    /// Decides the commands in their order, writes what they change, and answers. Without commands
+    /// it does what is due: see [`next_deadline`](DurableQueue::next_deadline).
+    pub fn handle(&mut self, commands: Vec<Command>, now: Now, random: &mut Random) -> Outcomes {
+        let count = commands.len();
+        if self.failure.is_none() {
+            match self.turn(commands, now, random) {
+                Ok(outcomes) => return outcomes,
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        let refused = || Answer::Refused(Refusal::Unavailable);
+        Outcomes { answers: std::iter::repeat_with(refused).take(count).collect(), events: Vec::new() }
+    }
+
+    fn turn(
+        &mut self,
+        commands: Vec<Command>,
+        now: Now,
+        random: &mut Random,
+    ) -> Result<Outcomes, StoreError> {
+        self.queue.begin(now.wall, self.store.free_disk_bytes()?);
+        let mut decisions = Vec::with_capacity(commands.len());
+        for command in commands {
+            decisions.push(self.decide(command, random)?);
+        }
+        if let Some(batch) = self.queue.take_batch() {
+            self.store.apply(&batch)?;
+        }
+        let answers =
+            decisions.into_iter().map(|decision| self.answer(decision)).collect::<Result<_, _>>()?;
+        Ok(Outcomes { answers, events: self.queue.take_events() })
+    }
+
+    /// A refusal shows a message that a later command of this turn may drop, so it is read at once.
+    fn decide(&mut self, command: Command, random: &mut Random) -> Result<Decision, StoreError> {
+        match self.queue.decide(command, random) {
+            Decision::TooManyPending(newest) => {
+                let payload = match self.queue.queued(newest) {
+                    Some(message) => message.payload.clone(),
+                    None => self.read(newest)?.payload,
+                };
+                Ok(Decision::Answer(Answer::Refused(Refusal::TooManyPending(payload))))
+            }
+            decision => Ok(decision),
+        }
+    }
+
+    fn answer(&self, decision: Decision) -> Result<Answer, StoreError> {
+        match decision {
+            Decision::Answer(answer) => Ok(answer),
+            Decision::Fetch { device, session, after } => self.page(device, session, after).map(Answer::Page),
+            Decision::TooManyPending(_) => unreachable!("read when it was decided"),
+        }
+    }
+
+    fn page(&self, device: DeviceId, session: SessionId, after: Seq) -> Result<Page, StoreError> {
+        let listing = self.queue.list(&device, after);
+        let read = |&seq: &Seq| self.read(seq).map(Arc::new);
+        let messages = listing.seqs.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Page { device, session, messages, more: listing.more, newest: listing.newest })
+    }
+
+    /// A message that the index holds and no batch to come deletes.
+    fn read(&self, seq: Seq) -> Result<PendingMessage, StoreError> {
+        let value = self.store.read(Key::Message(seq))?;
+        let value = value.ok_or_else(|| self.store.damaged(format!("message {} is missing", seq.0)))?;
+        read_message(seq, &value).map_err(|error| self.store.damaged(format!("message {}: {error}", seq.0)))
+    }
+
+    /// When to call [`handle`](DurableQueue::handle) even without commands: something expires, or
+    /// acks have waited long enough to be written. May be in the past: then at once.
+    pub fn next_deadline(&self) -> Option<Wall> {
+        if self.failure.is_some() { None } else { self.queue.next_deadline() }
+    }
+
+    /// The system channel as it stands; later changes come as [`Event::Channel`].
+    pub fn channel(&self) -> Arc<Channel> {
+        self.queue.channel()
+    }
+
+    /// How much there is. After a failure, how much memory believes in.
+    pub fn counts(&self) -> Counts {
+        self.queue.counts()
+    }
+
+    /// Why every command is refused, once it is so.
+    pub fn failure(&self) -> Option<&StoreError> {
+        self.failure.as_ref()
+    }
+
+    /// The store beneath.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// Writes the acks that still wait, and gives the store back. A queue that is just dropped
+    /// delivers them again.
+    pub fn close(mut self) -> Result<S, StoreError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        if let Some(batch) = self.queue.take_all() {
+            self.store.apply(&batch)?;
+        }
+        Ok(self.store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Payload, Token};
+    use crate::queue::{Address, Notify};
+    use crate::store::{Fault, Memory};
+
+    const SOON: Wall = Wall(1_000_000);
+
+    fn at(ms: u64) -> Now {
+        Now { wall: Wall(ms), ..Now::default() }
+    }
+
+    fn open(store: Memory) -> DurableQueue<Memory> {
+        DurableQueue::open(store, Limits::default(), at(0)).expect("an intact store")
+    }
+
+    /// Random enough for one queue: counts.
+    fn counter() -> impl FnMut(&mut [u8]) {
+        let mut count = 0u64;
+        move |bytes| {
+            count += 1;
+            bytes.fill(0);
+            let length = bytes.len().min(8);
+            bytes[..length].copy_from_slice(&count.to_le_bytes()[..length]);
+        }
+    }
+
+    fn device(name: &str) -> DeviceId {
+        name.parse().expect("a device id")
+    }
+
+    fn message(to: &str, payload: &str) -> Command {
+        Command::Notify(Notify {
+            to: Address::Device(device(to)),
+            app: "chatter".parse().expect("an app id"),
+            expires: SOON,
+            payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
+            clear_pending: false,
+            replace_tag: None,
+        })
+    }
+
+    fn fetch(from: &str) -> Command {
+        Command::Fetch { device: device(from), session: SessionId(1), after: Seq(0) }
+    }
+
+    fn pages(outcomes: &Outcomes) -> Vec<Vec<String>> {
+        let text =
+            |message: &Arc<PendingMessage>| String::from_utf8_lossy(message.payload.as_bytes()).into_owned();
+        let pages = outcomes.answers.iter().filter_map(|answer| match answer {
+            Answer::Page(page) => Some(page.messages.iter().map(text).collect()),
+            _ => None,
+        });
+        pages.collect()
+    }
+
+    fn pending(queue: &mut DurableQueue<Memory>, of: &str) -> Vec<String> {
+        let outcomes = queue.handle(vec![fetch(of)], at(0), &mut counter());
+        pages(&outcomes).pop().expect("a page")
+    }
+
+    #[test]
+    fn what_was_answered_is_there_after_a_restart() {
+        let mut queue = open(Memory::new());
+        let register =
+            Command::Register { device: device("carol"), app: "chatter".parse().expect("an app id") };
+        let outcomes = queue.handle(vec![register, message("carol", "1")], at(0), &mut counter());
+        let [Answer::Token(token), Answer::Done] = outcomes.answers[..] else { panic!("{outcomes:?}") };
+        let mut queue = open(queue.store_mut().clone());
+        assert_eq!(pending(&mut queue, "carol"), ["1"]);
+        let known = Token(token.0);
+        assert_eq!(queue.counts().registrations, 1);
+        assert_eq!(known, token);
+    }
+
+    #[test]
+    fn a_failure_of_the_store_is_final_and_leaves_nothing_half_written() {
+        for fault in [Fault::Full, Fault::CrashBefore, Fault::CrashAfter] {
+            let mut queue = open(Memory::new());
+            queue.handle(vec![message("carol", "1")], at(0), &mut counter());
+            queue.store_mut().fail_next(fault);
+            let outcomes = queue.handle(vec![message("carol", "2"), fetch("carol")], at(0), &mut counter());
+            assert!(
+                outcomes.answers.iter().all(|answer| matches!(answer, Answer::Refused(Refusal::Unavailable)))
+            );
+            assert_eq!(outcomes.answers.len(), 2);
+            assert!(outcomes.events.is_empty());
+            queue.store_mut().restart();
+            let outcomes = queue.handle(vec![message("carol", "3")], at(0), &mut counter());
+            assert!(matches!(outcomes.answers[..], [Answer::Refused(Refusal::Unavailable)]));
+            assert!(queue.failure().is_some());
+
+            let mut queue = open(queue.store_mut().clone());
+            let expected: &[&str] = if fault == Fault::CrashAfter { &["1", "2"] } else { &["1"] };
+            assert_eq!(pending(&mut queue, "carol"), expected);
+        }
+    }
+}
