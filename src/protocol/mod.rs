@@ -1,1 +1,4 @@
-//! (to come)
+//! Bytes to messages and back, one module a wire. No state, no I/O, no clock; what a message leads
+//! to is not known here.
+
+pub mod wire0;

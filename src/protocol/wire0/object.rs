@@ -1,0 +1,186 @@
+//! Reads JSON objects as Go's encoding/json does, over borrowed raw values: nothing is built for a
+//! field that nobody asked for, so a hostile frame costs time and memory in line with its length.
+
+use std::fmt;
+
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::ProtocolError;
+
+/// The values of the `N` fields that a kind of object has. A key matches its field exactly or, if
+/// none does, ignoring (ASCII) case; of several equally good keys the last one counts. Other keys are
+/// ignored, and `null` is as good as absent.
+pub(super) struct Fields<'a, const N: usize> {
+    names: [&'static str; N],
+    exact: [Option<&'a RawValue>; N],
+    folded: [Option<&'a RawValue>; N],
+}
+
+impl<'a, const N: usize> Fields<'a, N> {
+    /// Reads the object `json`, or returns `otherwise` if it is something else.
+    pub fn read(
+        json: &'a str,
+        names: [&'static str; N],
+        otherwise: ProtocolError,
+    ) -> Result<Fields<'a, N>, ProtocolError> {
+        let mut fields = Fields { names, exact: [None; N], folded: [None; N] };
+        each_entry(json, otherwise, |key, value| {
+            fields.take(key, value);
+            Ok(())
+        })?;
+        Ok(fields)
+    }
+
+    fn take(&mut self, key: &str, value: &'a RawValue) {
+        if value.get() == "null" {
+            return;
+        }
+        if let Some(field) = self.names.iter().position(|name| *name == key) {
+            self.exact[field] = Some(value);
+        } else if let Some(field) = self.names.iter().position(|name| name.eq_ignore_ascii_case(key)) {
+            self.folded[field] = Some(value);
+        }
+    }
+
+    /// The value of a field, which must be one of the names given to [`Fields::read`].
+    pub fn raw(&self, name: &'static str) -> Option<&'a RawValue> {
+        let field = self.names.iter().position(|known| *known == name).expect("one of the names read");
+        self.exact[field].or(self.folded[field])
+    }
+
+    /// The text in a string field; empty if absent.
+    pub fn text(&self, name: &'static str) -> Result<String, ProtocolError> {
+        self.raw(name).map_or(Ok(String::new()), |value| text(name, value))
+    }
+
+    /// The number in an integer field; 0 if absent.
+    pub fn integer(&self, name: &'static str) -> Result<i64, ProtocolError> {
+        self.raw(name).map_or(Ok(0), |value| integer(name, value))
+    }
+
+    /// The elements of an array field.
+    pub fn array(&self, name: &'static str) -> Result<Option<Vec<&'a RawValue>>, ProtocolError> {
+        let parse = |value: &'a RawValue| serde_json::from_str(value.get());
+        self.raw(name).map(parse).transpose().map_err(|_| ProtocolError::WrongType(name))
+    }
+}
+
+/// The text that the string `value` stands for; `name` is for the error.
+pub(super) fn text(name: &'static str, value: &RawValue) -> Result<String, ProtocolError> {
+    serde_json::from_str(value.get()).map_err(|_| ProtocolError::WrongType(name))
+}
+
+/// The integer `value`: as Go, without fraction or exponent. `name` is for the error.
+pub(super) fn integer(name: &'static str, value: &RawValue) -> Result<i64, ProtocolError> {
+    value.get().parse().map_err(|_| ProtocolError::WrongType(name))
+}
+
+/// Passes the keys and values of the object `json` to `take`, in their order, until it refuses one.
+/// Returns `otherwise` if `json` is not an object.
+pub(super) fn each_entry<'a, F>(json: &'a str, otherwise: ProtocolError, take: F) -> Result<(), ProtocolError>
+where
+    F: FnMut(&str, &'a RawValue) -> Result<(), ProtocolError>,
+{
+    let mut refusal = None;
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let read = deserializer
+        .deserialize_map(Entries { take, refusal: &mut refusal })
+        .and_then(|()| deserializer.end());
+    read.map_err(|_| refusal.unwrap_or(otherwise))
+}
+
+/// Drives `take`. What it refuses is kept aside, since serde's errors carry only text.
+struct Entries<'r, F> {
+    take: F,
+    refusal: &'r mut Option<ProtocolError>,
+}
+
+impl<'a, F> Visitor<'a> for Entries<'_, F>
+where
+    F: FnMut(&str, &'a RawValue) -> Result<(), ProtocolError>,
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(key)) = map.next_key()? {
+            if let Err(refusal) = (self.take)(&key, map.next_value()?) {
+                *self.refusal = Some(refusal);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key, borrowed unless it has escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_in(json: &str) -> Result<String, ProtocolError> {
+        Fields::read(json, ["Name", "Other"], ProtocolError::NotAnObject)?.text("Name")
+    }
+
+    #[test]
+    fn the_exact_key_counts_and_else_the_last_that_differs_only_in_case() {
+        let cases = [
+            (r#"{"Name":"a"}"#, "a"),
+            (r#"{"nAME":"a"}"#, "a"),
+            (r#"{"name":"a","Name":"b"}"#, "b"),
+            (r#"{"Name":"b","name":"a"}"#, "b"),
+            (r#"{"name":"a","NAME":"b"}"#, "b"),
+            (r#"{"Name":"a","Name":"b"}"#, "b"),
+            (r#"{"N\u0061me":"a"}"#, "a"),
+            (r#"{"Names":"a"}"#, ""),
+            ("{}", ""),
+        ];
+        for (json, name) in cases {
+            assert_eq!(name_in(json).as_deref(), Ok(name), "{json}");
+        }
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent_and_other_keys_may_hold_anything() {
+        for json in [r#"{"Name":null}"#, r#"{"Name":"a","Name":null}"#, r#"{"x":[{"Name":1}],"name":"a"}"#] {
+            assert!(name_in(json).is_ok(), "{json}");
+        }
+        assert_eq!(name_in(r#"{"Name":null,"name":"a"}"#).as_deref(), Ok("a"));
+    }
+
+    #[test]
+    fn another_type_is_an_error_that_names_the_field() {
+        for json in [r#"{"Name":1}"#, r#"{"name":{}}"#, r#"{"Name":"\ud800"}"#] {
+            assert_eq!(name_in(json), Err(ProtocolError::WrongType("Name")), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_refused() {
+        let deep = format!("{{\"x\":{}", "[".repeat(60_000));
+        for json in ["", "null", "[]", "{", "{}{}", "{'a':1}", r#"{"a":01}"#, &deep] {
+            assert_eq!(name_in(json), Err(ProtocolError::NotAnObject), "{json:.20}");
+        }
+    }
+
+    #[test]
+    fn integers_have_neither_fraction_nor_exponent() {
+        let level_in = |json| {
+            let value: &RawValue = serde_json::from_str(json).expect("JSON");
+            integer("Level", value)
+        };
+        assert_eq!(level_in("-0"), Ok(0));
+        assert_eq!(level_in("-9223372036854775808"), Ok(i64::MIN));
+        for json in ["1.0", "1e3", "\"1\"", "9223372036854775808", "true"] {
+            assert_eq!(level_in(json), Err(ProtocolError::WrongType("Level")), "{json}");
+        }
+    }
+}
