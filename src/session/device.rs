@@ -1,0 +1,252 @@
+//! The device's side of one conversation over wire 0. It answers pings by itself; it acks only when
+//! told to, because only its owner knows when what came is stored. It drops no doubles and keeps no levels.
+//!
+//! ```text
+//!  new (version, CONNECT) ──▶ AwaitConnack ──CONNACK──▶ Listening ◀───────────────┐
+//!                                          Connected     │  ▲ └─ PING: PONG ──┘  │
+//!                                                        │  └─ CONNWARN, SETPARAMS
+//!                              BROADCAST, NOTIFICATIONS ─┤                       │
+//!                                                        └──▶ OwesAck ── ack: ACK┘
+//!
+//!  any ── end, CONNBROKEN, silence for too long, or what was not due ──▶ Ended
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::EndReason;
+use crate::base::{ChannelId, DeviceId, Level, Monotonic};
+use crate::protocol::wire0::{
+    self, Broadcast, Connect, DeviceMessage, Notification, ProtocolError, ServerMessage,
+};
+
+/// How long devices wait for an answer unless told otherwise: what deployed ones do.
+pub const EXCHANGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// What a device says of itself, and how patient it is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who it is.
+    pub device_id: DeviceId,
+    /// What proves it; empty if nothing does.
+    pub authorization: String,
+    /// What [`Event::Cookie`] brought last; empty if there was none.
+    pub cookie: String,
+    /// This software's version.
+    pub client_ver: String,
+    /// The model, `?` if unknown.
+    pub model: String,
+    /// Where the system image comes from, `?` if unknown.
+    pub image_channel: String,
+    /// How far each channel was followed.
+    pub levels: BTreeMap<ChannelId, Level>,
+    /// How long the server may take for CONNACK, and be late with what is due each ping interval.
+    pub exchange_timeout: Duration,
+}
+
+/// One session. The owner feeds it what happens (`handle_*`, `ack`, `end`), and after each of these
+/// takes out all that [`Session::poll_transmit`] and [`Session::poll_event`] have, and notes
+/// [`Session::next_deadline`].
+#[derive(Debug)]
+pub struct Session {
+    exchange_timeout: Duration,
+    state: State,
+    /// The front of a frame whose rest has not come.
+    partial: Vec<u8>,
+    outgoing: VecDeque<Bytes>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    AwaitConnack { deadline: Monotonic },
+    Listening { silence_max: Duration, deadline: Monotonic },
+    OwesAck { silence_max: Duration, deadline: Monotonic },
+    Ended,
+}
+
+/// What the owner has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The server let the device in.
+    Connected {
+        /// How often it will ping.
+        ping_interval: Duration,
+    },
+    /// News of a channel: to be stored together with the level, then [acked](Session::ack).
+    Broadcast(Broadcast),
+    /// Messages: to be stored, then [acked](Session::ack).
+    Notifications(Vec<Notification>),
+    /// The server warns; the session goes on.
+    Warned {
+        /// What the server says.
+        reason: String,
+    },
+    /// The server breaks the session off; [`Event::Ended`] follows.
+    Broken {
+        /// What the server says.
+        reason: String,
+    },
+    /// To be stored, for [`Options::cookie`] of the next session.
+    Cookie(String),
+    /// The session is over. Comes once, and last.
+    Ended(EndReason),
+}
+
+impl Session {
+    /// A session on a connection that stands at `now`. Fails if what the device says of itself does
+    /// not fit a frame.
+    pub fn new(options: Options, now: Monotonic) -> Result<Session, ProtocolError> {
+        let exchange_timeout = options.exchange_timeout;
+        let connect = DeviceMessage::Connect(Connect {
+            device_id: options.device_id,
+            authorization: options.authorization,
+            cookie: options.cookie,
+            client_ver: options.client_ver,
+            model: options.model,
+            image_channel: options.image_channel,
+            levels: options.levels,
+        });
+        let opening = [Bytes::from_static(&[wire0::VERSION]), connect.encode()?].concat();
+        Ok(Session {
+            exchange_timeout,
+            state: State::AwaitConnack { deadline: now + exchange_timeout },
+            partial: Vec::new(),
+            outgoing: VecDeque::from([opening.into()]),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// Takes plaintext from the server.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Monotonic) {
+        if bytes.is_empty() || matches!(self.state, State::Ended) {
+            return;
+        }
+        self.hear(now);
+        let mut gathered = mem::take(&mut self.partial);
+        gathered.extend_from_slice(bytes);
+        let used = self.handle_frames(&gathered, now);
+        if !matches!(self.state, State::Ended) {
+            gathered.drain(..used);
+            self.partial = gathered;
+        }
+    }
+
+    /// Lets time pass. Does nothing before [`Session::next_deadline`]; then the server counts as gone.
+    pub fn handle_timeout(&mut self, now: Monotonic) {
+        if self.next_deadline().is_some_and(|deadline| now >= deadline) {
+            self.end(EndReason::Timeout);
+        }
+    }
+
+    /// Ends the session, whatever its state. The first reason stays.
+    pub fn end(&mut self, reason: EndReason) {
+        if !matches!(self.state, State::Ended) {
+            self.state = State::Ended;
+            self.events.push_back(Event::Ended(reason));
+        }
+    }
+
+    /// Acks the last [`Event::Broadcast`] or [`Event::Notifications`]: it is stored. Does nothing if
+    /// the session has ended since.
+    ///
+    /// # Panics
+    /// If no ack is owed.
+    pub fn ack(&mut self) {
+        match self.state {
+            State::OwesAck { silence_max, deadline } => {
+                self.send(DeviceMessage::Ack);
+                self.state = State::Listening { silence_max, deadline };
+            }
+            State::Ended => {}
+            State::AwaitConnack { .. } | State::Listening { .. } => panic!("no ack is owed"),
+        }
+    }
+
+    /// What is to be sent next.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.outgoing.pop_front()
+    }
+
+    /// What the owner has to know next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The time at which [`Session::handle_timeout`] has something to do.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        match self.state {
+            State::AwaitConnack { deadline }
+            | State::Listening { deadline, .. }
+            | State::OwesAck { deadline, .. } => Some(deadline),
+            State::Ended => None,
+        }
+    }
+
+    /// Something came: the server is there, and may be silent for a while again.
+    fn hear(&mut self, now: Monotonic) {
+        if let State::Listening { silence_max, deadline } | State::OwesAck { silence_max, deadline } =
+            &mut self.state
+        {
+            *deadline = now + *silence_max;
+        }
+    }
+
+    /// Handles the frames at the front of `bytes`; returns how many bytes they take.
+    fn handle_frames(&mut self, bytes: &[u8], now: Monotonic) -> usize {
+        let mut used = 0;
+        while let Some((body, frame_bytes)) = wire0::split_frame(&bytes[used..]) {
+            match ServerMessage::decode(body) {
+                Ok(message) => self.handle_message(message, now),
+                Err(error) => self.end(error.into()),
+            }
+            used += frame_bytes;
+        }
+        used
+    }
+
+    fn handle_message(&mut self, message: ServerMessage, now: Monotonic) {
+        match (self.state, message) {
+            (State::AwaitConnack { .. }, ServerMessage::Connack { ping_interval }) => {
+                let silence_max = ping_interval.saturating_add(self.exchange_timeout);
+                self.state = State::Listening { silence_max, deadline: now + silence_max };
+                self.events.push_back(Event::Connected { ping_interval });
+            }
+            (State::Listening { silence_max, deadline }, message) => {
+                self.listen(message, State::OwesAck { silence_max, deadline });
+            }
+            (State::AwaitConnack { .. }, _) => self.end(EndReason::WrongMessage { due: "CONNACK" }),
+            (State::OwesAck { .. }, _) => self.end(EndReason::Unsolicited),
+            (State::Ended, _) => {}
+        }
+    }
+
+    /// Handles what comes after CONNACK while no ack is owed; `owing` is the state if it asks for one.
+    fn listen(&mut self, message: ServerMessage, owing: State) {
+        match message {
+            ServerMessage::Ping => self.send(DeviceMessage::Pong),
+            ServerMessage::Broadcast(broadcast) => {
+                self.state = owing;
+                self.events.push_back(Event::Broadcast(broadcast));
+            }
+            ServerMessage::Notifications(all) => {
+                self.state = owing;
+                self.events.push_back(Event::Notifications(all));
+            }
+            ServerMessage::Connwarn { reason } => self.events.push_back(Event::Warned { reason }),
+            ServerMessage::SetParams { cookie } => self.events.push_back(Event::Cookie(cookie)),
+            ServerMessage::Connbroken { reason } => {
+                self.events.push_back(Event::Broken { reason });
+                self.end(EndReason::BrokenOff);
+            }
+            ServerMessage::Connack { .. } => self.end(EndReason::WrongMessage { due: "an exchange" }),
+        }
+    }
+
+    fn send(&mut self, message: DeviceMessage) {
+        self.outgoing.push_back(message.encode().expect("answers fit a frame"));
+    }
+}
