@@ -1,14 +1,19 @@
 //! The store: rows that are on disk when it says so, and the queue over them. [`DurableQueue`] is the
 //! one place where "durable before answered" lives.
 
+mod ballast;
+mod disk;
 mod durable;
+mod guarded;
 mod memory;
+mod written;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::queue::{Batch, Key, RestoreError};
 
+pub use disk::Disk;
 pub use durable::{DurableQueue, Outcomes};
 pub use memory::{Fault, Memory};
 

@@ -1,0 +1,114 @@
+//! A disk that runs full, for real: a small file system in memory. Needs root to mount it, and steps
+//! aside where it may not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+
+use lomiri_push::queue::{Answer, Limits, Refusal};
+use lomiri_push::store::{Disk, DurableQueue};
+
+use super::load::{NOW, Queue, handle, message, open, pending, promise};
+
+/// A mounted file system that goes with its directory.
+struct SmallDisk {
+    dir: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount(mib: u32) -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let size = format!("size={mib}m");
+        let mount =
+            Program::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        let is_mounted = mount.is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            println!("stepping aside: a small disk can only be mounted by root");
+        }
+        is_mounted.then_some(SmallDisk { dir })
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn queue_dir(&self) -> PathBuf {
+        self.path().join("queue")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Program::new("umount").arg("--lazy").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
+    }
+}
+
+/// Queues messages until the disk refuses one; how many were promised.
+fn fill(queue: &mut Queue, first: u64) -> u64 {
+    for number in first.. {
+        match handle(queue, vec![message(number / 50, number, 2_000)]).pop() {
+            Some(Answer::Done) => {}
+            Some(Answer::Refused(Refusal::Unavailable)) => return number,
+            answer => panic!("{answer:?}"),
+        }
+    }
+    unreachable!("disks end")
+}
+
+fn assert_all_there(queue: &mut Queue, promised: u64) {
+    let mut found = Vec::new();
+    for device in 0..=promised / 50 {
+        found.extend(pending(queue, device));
+    }
+    // The batch that failed may have reached the disk all the same.
+    found.truncate(usize::try_from(promised).expect("few"));
+    assert_eq!(found, (0..promised).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_disk_fails_the_queue_and_the_ballast_opens_it_again() {
+    let Some(disk) = SmallDisk::mount(320) else { return };
+    let mut queue = open(&disk.queue_dir()).expect("a new queue opens");
+    let ballast = disk.queue_dir().join("ballast");
+    assert!(ballast.exists());
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 230 << 20]).expect("other files take most of the disk");
+
+    let promised = fill(&mut queue, 0);
+    println!("{promised} messages until {}", queue.failure().expect("a failure"));
+    let answers = handle(&mut queue, vec![message(0, promised, 1)]);
+    assert!(matches!(answers[..], [Answer::Refused(Refusal::Unavailable)]), "the failure is final");
+    drop(queue);
+    fs::write(disk.path().join("rest"), vec![1; 64 << 20]).expect_err("the disk is full to the last byte");
+
+    let mut queue = open(&disk.queue_dir()).expect("the ballast makes room");
+    assert!(!ballast.exists());
+    assert_all_there(&mut queue, promised);
+    drop(queue);
+
+    fs::remove_file(&filler).expect("someone makes room");
+    let mut queue = open(&disk.queue_dir()).expect("opens");
+    assert!(ballast.exists(), "the ballast is taken again");
+    assert_all_there(&mut queue, promised);
+    promise(&mut queue, vec![message(1 << 40, 1, 2_000)]);
+}
+
+#[test]
+fn below_the_floor_of_free_disk_messages_are_refused_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let limits = Limits { free_disk_min_bytes: 32 << 20, ..Limits::default() };
+    let store = Disk::open(&disk.queue_dir()).expect("opens");
+    let mut queue = DurableQueue::open(store, limits, NOW).expect("opens");
+    promise(&mut queue, vec![message(1, 1, 100)]);
+
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 40 << 20]).expect("other files take the room");
+    let answers = handle(&mut queue, vec![message(1, 2, 100)]);
+    assert!(matches!(answers[..], [Answer::Refused(Refusal::Unavailable)]));
+    assert!(queue.failure().is_none());
+
+    fs::remove_file(&filler).expect("someone makes room");
+    promise(&mut queue, vec![message(1, 3, 100)]);
+    assert_eq!(pending(&mut queue, 1), [1, 3]);
+}
