@@ -6,7 +6,7 @@ mod device_message;
 mod error;
 mod frame;
 mod notifications;
-mod object;
+pub mod object;
 mod server_message;
 
 pub use broadcast::{BroadcastPart, Missing, encode_broadcast, is_for_image};

@@ -10,11 +10,12 @@ use super::ProtocolError;
 
 /// The values of the `N` fields that a kind of object has. A key matches its field exactly or, if
 /// none does, ignoring (ASCII) case; of several equally good keys the last one counts. Other keys are
-/// ignored, and `null` is as good as absent.
-pub(super) struct Fields<'a, const N: usize> {
+/// ignored, and `null` is as good as absent but where it is asked for.
+pub struct Fields<'a, const N: usize> {
     names: [&'static str; N],
     exact: [Option<&'a RawValue>; N],
     folded: [Option<&'a RawValue>; N],
+    nulls: [Option<&'a RawValue>; N],
 }
 
 impl<'a, const N: usize> Fields<'a, N> {
@@ -24,7 +25,7 @@ impl<'a, const N: usize> Fields<'a, N> {
         names: [&'static str; N],
         otherwise: ProtocolError,
     ) -> Result<Fields<'a, N>, ProtocolError> {
-        let mut fields = Fields { names, exact: [None; N], folded: [None; N] };
+        let mut fields = Fields { names, exact: [None; N], folded: [None; N], nulls: [None; N] };
         each_entry(json, otherwise, |key, value| {
             fields.take(key, value);
             Ok(())
@@ -33,20 +34,30 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 
     fn take(&mut self, key: &str, value: &'a RawValue) {
-        if value.get() == "null" {
-            return;
-        }
-        if let Some(field) = self.names.iter().position(|name| *name == key) {
-            self.exact[field] = Some(value);
-        } else if let Some(field) = self.names.iter().position(|name| name.eq_ignore_ascii_case(key)) {
-            self.folded[field] = Some(value);
-        }
+        let exact = self.names.iter().position(|name| *name == key);
+        let folded = || self.names.iter().position(|name| name.eq_ignore_ascii_case(key));
+        let Some(field) = exact.or_else(folded) else { return };
+        let values = match exact {
+            _ if value.get() == "null" => &mut self.nulls,
+            Some(_) => &mut self.exact,
+            None => &mut self.folded,
+        };
+        values[field] = Some(value);
     }
 
     /// The value of a field, which must be one of the names given to [`Fields::read`].
     pub fn raw(&self, name: &'static str) -> Option<&'a RawValue> {
-        let field = self.names.iter().position(|known| *known == name).expect("one of the names read");
+        let field = self.place_of(name);
         self.exact[field].or(self.folded[field])
+    }
+
+    /// The same for a field that may hold any JSON: an explicit `null` is a value, unless there is another.
+    pub fn raw_or_null(&self, name: &'static str) -> Option<&'a RawValue> {
+        self.raw(name).or(self.nulls[self.place_of(name)])
+    }
+
+    fn place_of(&self, name: &'static str) -> usize {
+        self.names.iter().position(|known| *known == name).expect("one of the names read")
     }
 
     /// The text in a string field; empty if absent.
@@ -57,6 +68,15 @@ impl<'a, const N: usize> Fields<'a, N> {
     /// The number in an integer field; 0 if absent.
     pub fn integer(&self, name: &'static str) -> Result<i64, ProtocolError> {
         self.raw(name).map_or(Ok(0), |value| integer(name, value))
+    }
+
+    /// The value of a boolean field; false if absent.
+    pub fn boolean(&self, name: &'static str) -> Result<bool, ProtocolError> {
+        match self.raw(name).map(RawValue::get) {
+            Some("true") => Ok(true),
+            Some("false") | None => Ok(false),
+            Some(_) => Err(ProtocolError::WrongType(name)),
+        }
     }
 
     /// The elements of an array field.
@@ -154,6 +174,30 @@ mod tests {
             assert!(name_in(json).is_ok(), "{json}");
         }
         assert_eq!(name_in(r#"{"Name":null,"name":"a"}"#).as_deref(), Ok("a"));
+    }
+
+    #[test]
+    fn a_null_is_there_for_whoever_asks_for_it() {
+        let value_in = |json| {
+            let fields = Fields::read(json, ["Data"], ProtocolError::NotAnObject).expect("an object");
+            fields.raw_or_null("Data").map(RawValue::get)
+        };
+        assert_eq!(value_in("{}"), None);
+        assert_eq!(value_in(r#"{"data":null}"#), Some("null"));
+        assert_eq!(value_in(r#"{"data":1,"Data":null}"#), Some("1"));
+    }
+
+    #[test]
+    fn a_boolean_is_true_or_false_and_false_if_absent() {
+        let flag_in = |json| Fields::read(json, ["On"], ProtocolError::NotAnObject)?.boolean("On");
+        for (json, on) in
+            [("{}", false), (r#"{"On":null}"#, false), (r#"{"On":false}"#, false), (r#"{"on":true}"#, true)]
+        {
+            assert_eq!(flag_in(json), Ok(on), "{json}");
+        }
+        for json in [r#"{"On":1}"#, r#"{"On":"true"}"#] {
+            assert_eq!(flag_in(json), Err(ProtocolError::WrongType("On")), "{json}");
+        }
     }
 
     #[test]
