@@ -1,0 +1,133 @@
+//! Answers, from what the queue said to the bytes of an HTTP response.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Reply;
+use super::failure::Failure;
+use crate::base::{Token, Wall};
+use crate::queue::{Answer, Refusal};
+
+/// What came of a request.
+pub(super) type Outcome = Result<Success, Failure>;
+
+/// A request that was granted.
+#[derive(Debug)]
+pub(super) enum Success {
+    Done,
+    Token(Token),
+    /// A JSON object, written out.
+    Object(String),
+}
+
+/// How an answer goes out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Framing {
+    /// The request was a HEAD: all but the body.
+    pub without_body: bool,
+    /// No other request will be answered on this connection.
+    pub close: bool,
+}
+
+/// What `reply` means for the request. `unavailable` says what can't be done if nothing can.
+pub(super) fn outcome(reply: Reply, unavailable: &'static str) -> Outcome {
+    match reply {
+        Reply::Queue(Answer::Done) => Ok(Success::Done),
+        Reply::Queue(Answer::Token(token)) => Ok(Success::Token(token)),
+        Reply::Queue(Answer::Page(_)) => Err(Failure::Internal),
+        Reply::Queue(Answer::Refused(refusal)) => Err(failure(refusal, unavailable)),
+        Reply::Stats(counters) => Ok(stats(counters)),
+        Reply::Busy => Err(Failure::Unavailable(unavailable)),
+    }
+}
+
+fn failure(refusal: Refusal, unavailable: &'static str) -> Failure {
+    match refusal {
+        Refusal::UnknownToken => Failure::UnknownToken,
+        Refusal::Unauthorized => Failure::Unauthorized,
+        Refusal::UnknownChannel => Failure::UnknownChannel,
+        Refusal::PastExpiration => Failure::PastExpiration,
+        Refusal::TooManyPending(newest) => Failure::TooManyPending(newest),
+        Refusal::Unavailable => Failure::Unavailable(unavailable),
+    }
+}
+
+fn stats(counters: Vec<(&'static str, u64)>) -> Success {
+    let ok = ("ok".to_owned(), true.into());
+    let counters = counters.into_iter().map(|(name, count)| (name.to_owned(), count.into()));
+    Success::object(&serde_json::Map::from_iter(std::iter::once(ok).chain(counters)))
+}
+
+/// Appends the whole response to `output`.
+pub(super) fn write(output: &mut String, outcome: &Outcome, framing: Framing, now: Wall) {
+    let (status, body) = match outcome {
+        Ok(success) => ("200 OK", success.body()),
+        Err(failure) => (failure.row().status, failure_body(failure).into()),
+    };
+    write_head(output, status, body.len(), framing, now);
+    if let Err(failure) = outcome {
+        output.push_str(failure.header().unwrap_or_default());
+    }
+    output.push_str("\r\n");
+    if !framing.without_body {
+        output.push_str(&body);
+    }
+}
+
+/// The status line and the header fields that every answer has. Each is true only of this moment, so
+/// none is for caches.
+fn write_head(output: &mut String, status: &str, body_bytes: usize, framing: Framing, now: Wall) {
+    let connection = if framing.close { "close" } else { "keep-alive" };
+    write!(
+        output,
+        "HTTP/1.1 {status}\r\n\
+         Content-Type: application/json\r\n\
+         Content-Length: {body_bytes}\r\n\
+         Cache-Control: no-cache\r\n\
+         Connection: {connection}\r\n"
+    )
+    .expect("a String takes everything");
+    if let Some(date) = date(now) {
+        write!(output, "Date: {date}\r\n").expect("a String takes everything");
+    }
+}
+
+/// None if the clock is beyond what a date can say.
+fn date(now: Wall) -> Option<String> {
+    let timestamp = Timestamp::from_millisecond(i64::try_from(now.0).ok()?).ok()?;
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp).ok()
+}
+
+impl Success {
+    /// The JSON of `object`, which must have `"ok":true` in it.
+    pub fn object(object: &impl Serialize) -> Success {
+        Success::Object(serde_json::to_string(object).expect("text keys and plain values"))
+    }
+
+    fn body(&self) -> Cow<'_, str> {
+        match self {
+            Success::Done => r#"{"ok":true}"#.into(),
+            Success::Token(token) => format!(r#"{{"ok":true,"token":"{}"}}"#, token.reveal()).into(),
+            Success::Object(json) => json.into(),
+        }
+    }
+}
+
+fn failure_body(failure: &Failure) -> String {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error: &'static str,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra: Option<&'a RawValue>,
+    }
+    let row = failure.row();
+    let extra = failure.extra().and_then(|payload| serde_json::from_slice(payload.as_bytes()).ok());
+    let body = Body { error: row.label, message: &row.message, extra };
+    serde_json::to_string(&body).expect("plain values")
+}

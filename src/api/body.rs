@@ -1,0 +1,144 @@
+//! The JSON object in a request's body: from fields to a command. The types of all fields are checked
+//! before the values of any; then ids, data, dates, and the token last.
+
+use serde_json::value::RawValue;
+
+use super::Options;
+use super::expiry;
+use super::failure::Failure;
+use super::routes::Call;
+use crate::base::{AppId, DeviceId, IdError, Payload, Wall};
+use crate::protocol::wire0::ProtocolError;
+use crate::protocol::wire0::object::Fields;
+use crate::queue::{Address, Command, Notify};
+
+/// Longest `replace_tag`, in bytes: a tag is a name that the queue keeps beside its message, and must
+/// not become a way around the limit on data.
+const REPLACE_TAG_BYTES_MAX: usize = 128;
+
+const NAMES: [&str; 9] =
+    ["token", "userid", "deviceid", "appid", "channel", "expire_on", "data", "clear_pending", "replace_tag"];
+
+/// Makes the command that `body` describes.
+pub(super) fn command(call: Call, body: &[u8], options: &Options, now: Wall) -> Result<Command, Failure> {
+    let body = Body::read(body)?;
+    match call {
+        Call::Notify => NotifyFields::read(&body)?.check(options, now).map(Command::Notify),
+        Call::Broadcast => broadcast(&body, options, now),
+        Call::Register => device_and_app(&body).map(|(device, app)| Command::Register { device, app }),
+        Call::Unregister => device_and_app(&body).map(|(device, app)| Command::Unregister { device, app }),
+    }
+}
+
+struct Body<'b>(Fields<'b, { NAMES.len() }>);
+
+impl<'b> Body<'b> {
+    fn read(bytes: &'b [u8]) -> Result<Body<'b>, Failure> {
+        let json = std::str::from_utf8(bytes).map_err(|_| Failure::MalformedJson)?;
+        Fields::read(json, NAMES, ProtocolError::NotAnObject).map(Body).map_err(|_| Failure::MalformedJson)
+    }
+
+    fn text(&self, name: &'static str) -> Result<String, Failure> {
+        self.0.text(name).map_err(|_| Failure::MalformedJson)
+    }
+
+    fn flag(&self, name: &'static str) -> Result<bool, Failure> {
+        self.0.boolean(name).map_err(|_| Failure::MalformedJson)
+    }
+
+    /// Any value counts, `null` too: a payload is the app's business.
+    fn data(&self) -> Option<&'b RawValue> {
+        self.0.raw_or_null("data")
+    }
+}
+
+struct NotifyFields<'b> {
+    token: String,
+    user: String,
+    device: String,
+    app: String,
+    dated: DatedFields<'b>,
+    clear_pending: bool,
+    replace_tag: String,
+}
+
+impl<'b> NotifyFields<'b> {
+    fn read(body: &Body<'b>) -> Result<NotifyFields<'b>, Failure> {
+        Ok(NotifyFields {
+            token: body.text("token")?,
+            user: body.text("userid")?,
+            device: body.text("deviceid")?,
+            app: body.text("appid")?,
+            dated: DatedFields::read(body)?,
+            clear_pending: body.flag("clear_pending")?,
+            replace_tag: body.text("replace_tag")?,
+        })
+    }
+
+    fn check(self, options: &Options, now: Wall) -> Result<Notify, Failure> {
+        let by_token = !self.token.is_empty();
+        if self.app.is_empty() || !by_token && (self.user.is_empty() || self.device.is_empty()) {
+            return Err(Failure::MissingId);
+        }
+        let app = id(&self.app)?;
+        let device = if by_token { None } else { Some(id(&self.device)?) };
+        let (payload, expires) = self.dated.check(options, now)?;
+        let replace_tag = tag(self.replace_tag)?;
+        let to = match device {
+            Some(device) => Address::Device(device),
+            None => Address::Token(self.token.parse().map_err(|_| Failure::UnknownToken)?),
+        };
+        Ok(Notify { to, app, expires, payload, clear_pending: self.clear_pending, replace_tag })
+    }
+}
+
+fn broadcast(body: &Body<'_>, options: &Options, now: Wall) -> Result<Command, Failure> {
+    let channel = body.text("channel")?;
+    let (payload, expires) = DatedFields::read(body)?.check(options, now)?;
+    Ok(Command::Broadcast { channel, expires, payload })
+}
+
+fn device_and_app(body: &Body<'_>) -> Result<(DeviceId, AppId), Failure> {
+    let (device, app) = (body.text("deviceid")?, body.text("appid")?);
+    if device.is_empty() || app.is_empty() {
+        return Err(Failure::MissingId);
+    }
+    Ok((id(&device)?, id(&app)?))
+}
+
+/// What every message has: data, and an end.
+struct DatedFields<'b> {
+    data: Option<&'b RawValue>,
+    expire_on: String,
+}
+
+impl<'b> DatedFields<'b> {
+    fn read(body: &Body<'b>) -> Result<DatedFields<'b>, Failure> {
+        Ok(DatedFields { data: body.data(), expire_on: body.text("expire_on")? })
+    }
+
+    fn check(&self, options: &Options, now: Wall) -> Result<(Payload, Wall), Failure> {
+        let data = self.data.ok_or(Failure::MissingData)?;
+        if data.get().len() > options.payload_bytes_max {
+            return Err(Failure::DataTooLarge);
+        }
+        let expires = expiry::parse(&self.expire_on).ok_or(Failure::InvalidExpiration)?;
+        if expires <= now {
+            return Err(Failure::PastExpiration);
+        }
+        Ok((Payload::from_raw(data), expires))
+    }
+}
+
+fn id<Id: std::str::FromStr<Err = IdError>>(text: &str) -> Result<Id, Failure> {
+    text.parse().map_err(Failure::BadId)
+}
+
+/// An empty tag is none.
+fn tag(text: String) -> Result<Option<String>, Failure> {
+    match text.len() {
+        0 => Ok(None),
+        1..=REPLACE_TAG_BYTES_MAX => Ok(Some(text)),
+        _ => Err(Failure::TagTooLong),
+    }
+}

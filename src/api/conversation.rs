@@ -1,0 +1,366 @@
+//! One HTTP/1.1 connection's conversation: which request is in work, what waits behind it, and how the
+//! connection ends so that the last answer arrives. What the requests mean is not known here.
+//!
+//! ```text
+//!            a body is wanted         it is complete
+//!  ┌──► Head ──────────────────► Body ──────────────► Working
+//!  │    │  │ ╲                     │                  ▲   │
+//!  │    │  │  ╲ told or refused    │ refused, or      │   │ replied
+//!  │    │  │   ╲                   ▼ cut short        │   │
+//!  │    │  │    └──────────────► Answered ◄───────────┼───┘
+//!  │    │  └─ needs no body ───────┼────┼─────────────┘
+//!  │    │                taken, and│    │taken, and it was the last
+//!  │    │ idle  more may be asked  │    │
+//!  └────┼────────── Skip ◄─────────┘    └────────► Draining
+//!       ▼            │ the peer has stopped           │ the peer has closed,
+//!    Finished ◄──────┴────────────────────────────────┘ or is cut off
+//! ```
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::answer::{self, Framing, Outcome};
+use super::failure::Failure;
+use super::head::{BodyLength, HEAD_BYTES_MAX, Head};
+use super::routes::{self, Call, Plan};
+use super::{Options, Reply, Request, body};
+use crate::base::{Monotonic, Now};
+
+/// The longest unread body that is thrown away to keep the connection, in bytes: ten times what may be
+/// sent at all. Whoever sends more has lost track, and may as well connect anew.
+const SKIPPED_BYTES_MAX: u64 = 64 * 1024;
+/// How much may still come after the last answer, in bytes, before the connection is cut. Reading it
+/// and throwing it away is cheap; a reset would take the answer from whoever sends first and reads later.
+const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long it may come: time for a peer on a slow line to read the answer and close.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/// One connection's conversation.
+///
+/// Drive it with one `handle_*` at a time. After each, take from [`Conversation::poll_transmit`] while
+/// there is nothing left to write of what it gave before, then from [`Conversation::poll_request`], then
+/// look at [`Conversation::state`] once all is written, at [`Conversation::wants_bytes`], and at
+/// [`Conversation::next_deadline`].
+///
+/// Requests are worked off one at a time, in order: the next one begins when the answer to the last has
+/// been taken. So whoever sends requests and reads no answers fills one buffer and is read no further.
+#[derive(Debug)]
+pub struct Conversation {
+    options: Arc<Options>,
+    phase: Phase,
+    /// Bytes that came and are not worked off yet. Has no memory while empty.
+    input: BytesMut,
+    /// Responses that are not taken yet: at most a 100 and one answer.
+    output: String,
+    /// The peer will send no more.
+    ended: bool,
+}
+
+/// What to do with the socket when all that was taken is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Go on.
+    Open,
+    /// Shut down the writing side, once, and go on reading: the last answer is out, and would be lost
+    /// if what still comes were answered by a reset.
+    ShutdownWrite,
+    /// Close.
+    Finished,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Between requests, or within a head.
+    Head {
+        until: Monotonic,
+    },
+    /// The head was in order; the body is awaited.
+    Body {
+        call: Call,
+        length: usize,
+        exchange: Exchange,
+        until: Monotonic,
+    },
+    /// The answer to `request` must come from elsewhere. It is taken out when it is polled.
+    Working {
+        request: Option<Request>,
+        unavailable: &'static str,
+        exchange: Exchange,
+    },
+    /// The answer is in `output`.
+    Answered(Next),
+    /// The rest of a request that was answered already is thrown away as it comes.
+    Skip {
+        left: u64,
+        until: Monotonic,
+    },
+    /// The last answer is out; whatever comes is thrown away.
+    Draining {
+        left: usize,
+        until: Monotonic,
+    },
+    Finished,
+}
+
+/// After an answer.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Another request, after so many bytes of the last.
+    Request {
+        skipped: u64,
+    },
+    Close,
+}
+
+/// What the head of the request in work says about its answer.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    without_body: bool,
+    keep_alive: bool,
+    /// How much of the request is not read, in bytes; none if that can't be known.
+    unread: Option<u64>,
+}
+
+impl Exchange {
+    /// Of a request that can't be read.
+    const LAST: Exchange = Exchange { without_body: false, keep_alive: false, unread: None };
+
+    fn new(head: &Head<'_>) -> Exchange {
+        let unread = match head.body {
+            BodyLength::Absent | BodyLength::Announced(0) => Some(0),
+            BodyLength::Announced(_) if head.expects_continue => None, // it may never be sent
+            BodyLength::Announced(length) => Some(length),
+            BodyLength::Coded => None,
+        };
+        Exchange { without_body: head.method == "HEAD", keep_alive: head.keep_alive, unread }
+    }
+
+    fn next(self) -> Next {
+        match self.unread {
+            Some(skipped) if self.keep_alive && skipped <= SKIPPED_BYTES_MAX => Next::Request { skipped },
+            _ => Next::Close,
+        }
+    }
+}
+
+impl Conversation {
+    /// A conversation on a connection that was accepted at `now`.
+    pub fn new(options: Arc<Options>, now: Now) -> Conversation {
+        let phase = Phase::Head { until: now.monotonic + options.read_timeout };
+        Conversation { options, phase, input: BytesMut::new(), output: String::new(), ended: false }
+    }
+
+    /// Bytes have come. Takes them all; whoever reads from the socket asks
+    /// [`Conversation::wants_bytes`] before, and passes a bounded part at a time.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Now) {
+        match &mut self.phase {
+            Phase::Draining { left, .. } if *left >= bytes.len() => *left -= bytes.len(),
+            Phase::Draining { .. } | Phase::Finished => self.phase = Phase::Finished,
+            Phase::Head { until } => {
+                if self.input.is_empty() {
+                    *until = now.monotonic + self.options.read_timeout;
+                }
+                self.take(bytes, now);
+            }
+            _ => self.take(bytes, now),
+        }
+    }
+
+    /// The peer has closed its writing side. Requests that came whole are still answered.
+    pub fn handle_end(&mut self, now: Now) {
+        self.ended = true;
+        self.advance(now);
+    }
+
+    /// Time has passed. Does nothing before [`Conversation::next_deadline`].
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.next_deadline().is_some_and(|deadline| deadline <= now.monotonic) {
+            self.give_up(now);
+        }
+    }
+
+    /// The reply to the request that was polled last.
+    ///
+    /// # Panics
+    /// If there is none: the reply is another connection's, and must not go out on this one.
+    pub fn handle_reply(&mut self, reply: Reply, now: Now) {
+        let Phase::Working { request: None, unavailable, exchange } = self.phase else {
+            panic!("a reply without a request");
+        };
+        self.answer(exchange, answer::outcome(reply, unavailable), now);
+    }
+
+    /// What this conversation needs from elsewhere before it goes on: one request at a time, each given
+    /// out once.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        match &mut self.phase {
+            Phase::Working { request, .. } => request.take(),
+            _ => None,
+        }
+    }
+
+    /// What to write. To be called only when all that it gave before is written: as an answer is
+    /// taken, the next request begins.
+    pub fn poll_transmit(&mut self, now: Now) -> Option<Bytes> {
+        if self.output.is_empty() {
+            return None;
+        }
+        let output = mem::take(&mut self.output);
+        if let Phase::Answered(next) = self.phase {
+            self.go_on(next, now);
+        }
+        Some(output.into())
+    }
+
+    /// When [`Conversation::handle_timeout`] is due.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        match self.phase {
+            Phase::Head { until }
+            | Phase::Body { until, .. }
+            | Phase::Skip { until, .. }
+            | Phase::Draining { until, .. } => Some(until),
+            Phase::Working { .. } | Phase::Answered(_) | Phase::Finished => None,
+        }
+    }
+
+    /// Whether to read from the socket. False while as much waits as one request may take, and at the end.
+    pub fn wants_bytes(&self) -> bool {
+        let input_bytes_max = self.options.body_bytes_max.max(HEAD_BYTES_MAX);
+        !self.ended && self.input.len() < input_bytes_max && !matches!(self.phase, Phase::Finished)
+    }
+
+    /// What to do with the socket when all that was taken is written.
+    pub fn state(&self) -> State {
+        match self.phase {
+            Phase::Draining { .. } => State::ShutdownWrite,
+            Phase::Finished => State::Finished,
+            _ => State::Open,
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], now: Now) {
+        self.input.extend_from_slice(bytes);
+        self.advance(now);
+    }
+
+    /// Goes as far as the bytes at hand allow.
+    fn advance(&mut self, now: Now) {
+        while self.step(now) {}
+        if self.ended {
+            self.give_up(now);
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Takes one step; false if there is none to take.
+    fn step(&mut self, now: Now) -> bool {
+        match self.phase {
+            Phase::Head { until } => self.read_head(until, now),
+            Phase::Body { call, length, exchange, .. } if self.input.len() >= length => {
+                self.read_body(call, length, exchange, now);
+                true
+            }
+            Phase::Skip { left, until } => self.skip(left, until, now),
+            _ => false,
+        }
+    }
+
+    fn read_head(&mut self, until: Monotonic, now: Now) -> bool {
+        let (head, head_bytes) = match Head::read(&self.input) {
+            Ok(Some(found)) => found,
+            Ok(None) => return false,
+            Err(failure) => {
+                self.answer(Exchange::LAST, Err(failure), now);
+                return true;
+            }
+        };
+        let exchange = Exchange::new(&head);
+        let waits_for_100 = head.expects_continue && self.input.len() == head_bytes;
+        let plan = routes::plan(&head, &self.options);
+        self.input.advance(head_bytes);
+        match plan {
+            Ok(Plan::Read(call, length)) => {
+                self.output.push_str(if waits_for_100 { CONTINUE } else { "" });
+                self.phase = Phase::Body { call, length, exchange, until };
+            }
+            Ok(Plan::Ask(request, unavailable)) => {
+                self.phase = Phase::Working { request: Some(request), unavailable, exchange };
+            }
+            Ok(Plan::Tell(success)) => self.answer(exchange, Ok(success), now),
+            Err(failure) => self.answer(exchange, Err(failure), now),
+        }
+        true
+    }
+
+    fn read_body(&mut self, call: Call, length: usize, exchange: Exchange, now: Now) {
+        let command = body::command(call, &self.input[..length], &self.options, now.wall);
+        self.input.advance(length);
+        let exchange = Exchange { unread: Some(0), ..exchange };
+        match command {
+            Ok(command) => {
+                let request = Some(Request::Queue(command));
+                self.phase = Phase::Working { request, unavailable: call.unavailable(), exchange };
+            }
+            Err(failure) => self.answer(exchange, Err(failure), now),
+        }
+    }
+
+    fn skip(&mut self, left: u64, until: Monotonic, now: Now) -> bool {
+        let here = usize::try_from(left).map_or(self.input.len(), |left| left.min(self.input.len()));
+        self.input.advance(here);
+        let left = left - here as u64;
+        self.phase = match left {
+            0 => Phase::Head { until: now.monotonic + self.options.read_timeout },
+            _ => Phase::Skip { left, until },
+        };
+        left == 0
+    }
+
+    fn answer(&mut self, exchange: Exchange, outcome: Outcome, now: Now) {
+        let next = exchange.next();
+        let framing = Framing { without_body: exchange.without_body, close: matches!(next, Next::Close) };
+        answer::write(&mut self.output, &outcome, framing, now.wall);
+        self.phase = Phase::Answered(next);
+    }
+
+    /// The answer has been taken.
+    fn go_on(&mut self, next: Next, now: Now) {
+        match next {
+            Next::Request { skipped } => {
+                self.phase = Phase::Skip { left: skipped, until: now.monotonic + self.options.read_timeout };
+                self.advance(now);
+            }
+            Next::Close if self.ended => self.finish(),
+            Next::Close => {
+                self.input = BytesMut::new();
+                let until = now.monotonic + DRAIN_TIMEOUT;
+                self.phase = Phase::Draining { left: DRAINED_BYTES_MAX, until };
+            }
+        }
+    }
+
+    /// What is awaited from the peer will not come: time is up, or the peer has ended.
+    fn give_up(&mut self, now: Now) {
+        match self.phase {
+            Phase::Head { .. } if self.input.iter().all(|byte| b"\r\n".contains(byte)) => self.finish(),
+            Phase::Head { .. } => self.answer(Exchange::LAST, Err(Failure::ShortHead), now),
+            Phase::Body { exchange, .. } => {
+                self.answer(Exchange { unread: None, ..exchange }, Err(Failure::ShortBody), now);
+            }
+            Phase::Skip { .. } | Phase::Draining { .. } => self.finish(),
+            Phase::Working { .. } | Phase::Answered(_) | Phase::Finished => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        self.input = BytesMut::new();
+        self.phase = Phase::Finished;
+    }
+}
