@@ -48,7 +48,7 @@ enum State {
 /// Where a connection stands after a [`Tls::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The peer has sent close_notify (or we have closed): no more plaintext will come out.
+    /// The peer has sent close_notify: all of its plaintext has come out, and no more will.
     pub peer_closed: bool,
 }
 
@@ -115,7 +115,7 @@ impl Tls {
             let read = self.read_open(ciphertext, plaintext, out);
             self.over_if_failed(read)?;
         }
-        Ok(Status { peer_closed: self.state != State::Open })
+        Ok(Status { peer_closed: self.state == State::PeerClosed })
     }
 
     /// Seals `plaintext` into as many records as it takes and appends them to `out`. Fails while the

@@ -1,0 +1,212 @@
+//! One connection's bytes: a socket, perhaps TLS over it, and what the socket has not taken yet. The
+//! device loops and the API loop share it; it knows neither sessions nor HTTP.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::acceptor::Slot;
+use crate::tls::{Tls, TlsError};
+
+/// The loop's read buffer: at least one whole TLS record, so that a full one is not read in parts.
+const READ_BYTES: usize = 32 * 1024;
+/// Most bytes that wait for a peer to read on: two of the longest frames of wire 0, sealed. Whoever
+/// lets more pile up does not read at all.
+const UNSENT_BYTES_MAX: usize = 160 * 1024;
+/// How long a connection that is to be closed waits for its peer to take the last bytes.
+pub(super) const LINGER: Duration = Duration::from_secs(5);
+
+/// What a loop lends to its connections while they read and write.
+pub(super) struct Scratch {
+    incoming: Box<[u8]>,
+    /// What the last [`Connection::receive`] has brought.
+    pub(super) plaintext: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Scratch {
+        Scratch { incoming: vec![0; READ_BYTES].into(), plaintext: Vec::new(), sealed: Vec::new() }
+    }
+}
+
+/// What came of reading a socket once; the bytes are in [`Scratch::plaintext`], whatever this says.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// There may be more.
+    More,
+    /// There is no more: an event will say when there is.
+    Drained,
+    /// The peer sends no more, orderly or not.
+    Closed,
+    /// It cannot go on.
+    Failed(Fault),
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The peer does not speak TLS as it should.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// The socket is broken: the peer is gone.
+    #[error("gone")]
+    Gone,
+    /// The peer does not read what it is sent.
+    #[error("what was sent is not read")]
+    Unread,
+}
+
+/// A socket with its TLS. Drop it to close the socket.
+pub(super) struct Connection {
+    socket: TcpStream,
+    tls: Option<Tls>,
+    unsent: Vec<u8>,
+    /// The last event said that the peer has shut down: then a short read is not the end.
+    expects_end: bool,
+    _slot: Slot,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, tls: Option<Tls>, slot: Slot) -> Connection {
+        Connection { socket, tls, unsent: Vec::new(), expects_end: false, _slot: slot }
+    }
+
+    /// Lets events of this socket come to a loop, under `token`. What is there already is an event.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Stops events, before another loop takes the connection.
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.socket)
+    }
+
+    /// An event has said that nothing comes any more after what is there.
+    pub(super) fn expect_end(&mut self) {
+        self.expects_end = true;
+    }
+
+    /// Reads the socket once, and answers what TLS itself must answer.
+    pub(super) fn receive(&mut self, scratch: &mut Scratch) -> Received {
+        scratch.plaintext.clear();
+        let bytes = match self.socket.read(&mut scratch.incoming) {
+            Ok(0) => return Received::Closed,
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Received::Drained,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Received::More,
+            Err(_) => return Received::Closed,
+        };
+        match self.open(bytes, scratch) {
+            Ok(true) => Received::Closed,
+            // epoll(7): on a stream a short read has emptied the socket.
+            Ok(false) if bytes < scratch.incoming.len() && !self.expects_end => Received::Drained,
+            Ok(false) => Received::More,
+            Err(fault) => Received::Failed(fault),
+        }
+    }
+
+    /// Deciphers the first `bytes` of the read buffer; says whether the peer has closed TLS.
+    fn open(&mut self, bytes: usize, scratch: &mut Scratch) -> Result<bool, Fault> {
+        let Scratch { incoming, plaintext, sealed } = scratch;
+        let incoming = &mut incoming[..bytes];
+        let Some(tls) = &mut self.tls else {
+            plaintext.extend_from_slice(incoming);
+            return Ok(false);
+        };
+        sealed.clear();
+        let read = tls.read(incoming, plaintext, sealed);
+        // On error this is the alert, which need not arrive.
+        let transmitted = self.transmit(sealed);
+        let status = read.map_err(Fault::Tls)?;
+        transmitted?;
+        Ok(status.peer_closed)
+    }
+
+    /// Sends `parts`, together.
+    pub(super) fn send<'a>(
+        &mut self,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Fault> {
+        let sealed = &mut scratch.sealed;
+        sealed.clear();
+        for part in parts {
+            match &mut self.tls {
+                Some(tls) => tls.write(part, sealed).map_err(Fault::Tls)?,
+                None => sealed.extend_from_slice(part),
+            }
+        }
+        self.transmit(sealed)
+    }
+
+    /// Says the last word of TLS. What is unsent should still be flushed.
+    pub(super) fn close(&mut self) -> Result<(), Fault> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let mut sealed = Vec::new();
+        tls.close(&mut sealed);
+        self.transmit(&sealed)
+    }
+
+    /// Tells the peer that nothing more comes, while what it sends is still read.
+    pub(super) fn shut_down_writing(&mut self) {
+        // A socket that cannot be shut down any more is gone, which the next read says.
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Sends what was left over, as far as the socket takes it.
+    pub(super) fn flush(&mut self) -> Result<(), Fault> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let written = write(&mut self.socket, &self.unsent)?;
+        self.unsent.drain(..written);
+        if self.unsent.is_empty() {
+            self.unsent = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Whether the socket has not taken everything: an event will say when to [`Connection::flush`].
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    fn transmit(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let written = if self.unsent.is_empty() { write(&mut self.socket, bytes)? } else { 0 };
+        let rest = &bytes[written..];
+        if self.unsent.len() + rest.len() > UNSENT_BYTES_MAX {
+            return Err(Fault::Unread);
+        }
+        self.unsent.extend_from_slice(rest);
+        Ok(())
+    }
+}
+
+/// Writes until the socket takes no more; returns how many bytes it took.
+fn write(socket: &mut TcpStream, bytes: &[u8]) -> Result<usize, Fault> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match socket.write(&bytes[written..]) {
+            Ok(0) => return Err(Fault::Gone),
+            Ok(taken) => written += taken,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Err(Fault::Gone),
+        }
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Connection>() <= 112, "{}", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,143 @@
+//! A running server: its threads, from the first to the last. What they do stands in their own files.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::info;
+
+use super::acceptor::listen;
+use super::assembly::{self, Listeners};
+use super::descriptors::{device_connections, raise_limit};
+use super::stop::Control;
+use super::threads::Threads;
+use crate::api;
+use crate::session;
+use crate::store::{DurableQueue, Store, StoreError};
+use crate::tls::Certificates;
+
+/// What a server needs to know.
+#[derive(Debug)]
+pub struct Options {
+    /// Where devices connect; port 0 means a free one.
+    pub devices: SocketAddr,
+    /// Where the API listens; port 0 means a free one.
+    pub http: SocketAddr,
+    /// What devices are shown.
+    pub certificates: Arc<Certificates>,
+    /// What callers of the API are shown; without one it speaks plain HTTP.
+    pub http_certificates: Option<Arc<Certificates>>,
+    /// How many device loops there are; at least 1.
+    pub shards: usize,
+    /// Most connections of devices; without one, as many as descriptors allow.
+    pub connections_max: Option<usize>,
+    /// The timing of device sessions.
+    pub session: session::server::Options,
+    /// How the API answers.
+    pub api: api::Options,
+    /// How long a caller of the API may take to take an answer.
+    pub http_write_timeout: Duration,
+}
+
+/// Why a server does not start. The machine's fault or the operator's.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The process may not have enough descriptors to serve anyone.
+    #[error("only {0} file descriptors are allowed, too few to serve any device")]
+    Descriptors(usize),
+    /// An address is taken, or not this machine's.
+    #[error("cannot listen for {what} on {address}: {source}")]
+    Listen {
+        /// `devices` or `http`.
+        what: &'static str,
+        /// As it was given.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system refuses a thread or a selector.
+    #[error("cannot start the server's threads: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Why a server has stopped without having been told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The store has failed. What was promised is in it; opened again, it goes on from there.
+    #[error("the store has failed: {0}")]
+    Store(#[from] StoreError),
+    /// A loop's selector has failed.
+    #[error("the system refuses to wait for events: {0}")]
+    Selector(#[from] io::Error),
+    /// A thread has broken one of our own rules.
+    #[error("thread {thread} panicked: {message}")]
+    Panicked {
+        /// Its name.
+        thread: String,
+        /// What it said.
+        message: String,
+    },
+    /// A thread does not end.
+    #[error("a thread does not stop")]
+    Stuck,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// For devices.
+    pub devices: SocketAddr,
+    /// For callers of the API.
+    pub http: SocketAddr,
+}
+
+/// A running server. [`Server::wait`] for its end, which a [`Control`] brings about.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Addresses,
+    threads: Threads,
+}
+
+impl Server {
+    /// Starts to listen and to serve. When this returns both addresses take connections.
+    pub fn start<S>(options: Options, queue: DurableQueue<S>) -> Result<Server, StartError>
+    where
+        S: Store + Send + 'static,
+    {
+        let descriptors = raise_limit();
+        let allowed = device_connections(descriptors, options.shards);
+        let connections_max = options.connections_max.map_or(allowed, |max| max.min(allowed));
+        if connections_max == 0 {
+            return Err(StartError::Descriptors(descriptors));
+        }
+        let http = listen_for("http", options.http)?;
+        let devices = listen_for("devices", options.devices)?;
+        let addresses = Addresses { devices: devices.local_addr()?, http: http.local_addr()? };
+        let listeners = Listeners { http, devices, connections_max };
+        let threads = assembly::start(options, queue, listeners)?;
+        info!("listening for http on {}", addresses.http);
+        info!("listening for devices on {}", addresses.devices);
+        Ok(Server { addresses, threads })
+    }
+
+    /// Where it listens, with the real ports.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What stops it.
+    pub fn control(&self) -> Control {
+        self.threads.control()
+    }
+
+    /// Returns when all threads have ended: well, if that was wanted. If any thread fails, the others
+    /// are stopped.
+    pub fn wait(self) -> Result<(), Failure> {
+        self.threads.wait()
+    }
+}
+
+fn listen_for(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    listen(address).map_err(|source| StartError::Listen { what, address, source })
+}

@@ -1,0 +1,440 @@
+//! A device loop: moves bytes between sockets and the broker of one shard, which decides everything
+//! about sessions.
+//!
+//! ```text
+//!   accepted ──> Open ── the broker closes ──> Closing ── flushed, broken or LINGER over ──> dropped
+//!                 │ ▲
+//!                 ▼ │ once, when CONNECT shows that the device is at home elsewhere
+//!            another shard
+//! ```
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use log::debug;
+use mio::event::Event as Readiness;
+use mio::{Events, Poll, Token};
+
+use super::acceptor::{Accepted, Acceptor};
+use super::assembly::Links;
+use super::connection::{Connection, Fault, LINGER, Received, Scratch};
+use super::connections::Connections;
+use super::inbox::{Inbox, InboxSender};
+use super::{LISTENER, WAKER};
+use crate::base::{Monotonic, Now, SessionId, ShardId};
+use crate::broker::{Action, Broker, SessionKey, Traveller};
+use crate::queue::{Command, Event, Page};
+use crate::session::EndReason;
+use crate::tls::{ServerConfig, Tls};
+
+/// Items that may wait in a shard's inbox before the storage thread must wait: some batches' worth.
+pub(super) const INBOX_ITEMS_MAX: usize = 4096;
+/// Items taken from the inbox in one turn, so that devices are read in between.
+const INBOX_ITEMS_PER_TURN: usize = 512;
+/// Connections accepted in one turn: a handshake takes a tenth of a millisecond, and a crowd's must
+/// not keep others waiting.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Reads of one connection in one turn. A device sends little, so one that wants more can wait.
+const READS_PER_TURN: usize = 4;
+/// Events taken from the selector at once.
+const EVENTS_PER_TURN: usize = 1024;
+/// How often the storage thread is tried again while it has enough to do.
+const BACKLOG_RETRY: Duration = Duration::from_millis(2);
+
+/// What other threads tell a shard.
+pub(super) enum ToShard {
+    /// The queue has changed.
+    Event(Event),
+    /// What was asked for.
+    Page(Page),
+    /// A device that is at home here.
+    Arrival(Box<Arrival>),
+}
+
+/// A connection on its way from one shard to another.
+pub(super) struct Arrival {
+    connection: Connection,
+    traveller: Traveller,
+}
+
+/// What a shard is made of.
+pub(super) struct Parts {
+    pub(super) id: ShardId,
+    pub(super) poll: Poll,
+    pub(super) acceptor: Acceptor,
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) broker: Broker,
+    pub(super) inbox: Inbox<ToShard>,
+    /// All shards, by id.
+    pub(super) shards: Vec<InboxSender<ToShard>>,
+    /// The number of the server's last session.
+    pub(super) session_ids: Arc<AtomicU64>,
+    pub(super) links: Links,
+}
+
+/// The loop's state.
+pub(super) struct Shard {
+    id: ShardId,
+    poll: Poll,
+    /// Gone when the server stops.
+    acceptor: Option<Acceptor>,
+    tls: Arc<ServerConfig>,
+    broker: Broker,
+    inbox: Inbox<ToShard>,
+    shards: Vec<InboxSender<ToShard>>,
+    session_ids: Arc<AtomicU64>,
+    links: Links,
+    connections: Connections<Phase>,
+    /// Connections that are to be closed and when at the latest, in that order. May name others.
+    closing: VecDeque<(Monotonic, usize)>,
+    /// Commands that the storage thread has no room for. Devices are not read meanwhile, so there are
+    /// at most those of the sessions' exchanges and fetches under way.
+    backlog: VecDeque<Command>,
+    /// Bytes that the broker sends on one connection, not written yet.
+    outgoing: Option<(SessionKey, Vec<Bytes>)>,
+    scratch: Scratch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The broker has a session under this key.
+    Open,
+    /// The session has ended; its last bytes are on their way.
+    Closing { until: Monotonic },
+}
+
+impl Shard {
+    pub(super) fn new(parts: Parts) -> Shard {
+        let Parts { id, poll, acceptor, tls, broker, inbox, shards, session_ids, links } = parts;
+        Shard {
+            id,
+            poll,
+            acceptor: Some(acceptor),
+            tls,
+            broker,
+            inbox,
+            shards,
+            session_ids,
+            links,
+            connections: Connections::new(),
+            closing: VecDeque::new(),
+            backlog: VecDeque::new(),
+            outgoing: None,
+            scratch: Scratch::new(),
+        }
+    }
+
+    /// Runs until the server stops and all connections are closed.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        while self.acceptor.is_some() || !self.connections.is_empty() {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => self.turn(&events),
+            }
+        }
+        self.refuse_late_arrivals();
+        Ok(())
+    }
+
+    /// How long there is nothing to do; `None` for ever.
+    fn timeout(&self) -> Option<Duration> {
+        if self.has_work() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.links.clock.now().monotonic;
+        let retry = (!self.backlog.is_empty()).then(|| now + BACKLOG_RETRY);
+        let accept = self.acceptor.as_ref().and_then(Acceptor::next_deadline);
+        let close = self.closing.front().map(|(until, _)| *until);
+        let next = [retry, accept, close, self.broker.next_deadline()].into_iter().flatten().min()?;
+        Some(next.since(now))
+    }
+
+    fn has_work(&self) -> bool {
+        self.broker.has_work()
+            || !self.inbox.is_empty()
+            || self.acceptor.as_ref().is_some_and(Acceptor::has_work)
+            || (self.connections.has_ready() && self.backlog.is_empty())
+    }
+
+    /// One turn: a bounded part of everything there is to do.
+    fn turn(&mut self, events: &Events) {
+        let now = self.links.clock.now();
+        self.retry_backlog();
+        self.take_inbox(now);
+        for event in events {
+            self.take_event(event, now);
+        }
+        self.broker.handle_timeout(now);
+        self.act(now);
+        self.broker.work(now);
+        self.act(now);
+        self.read_ready(now);
+        self.accept(now);
+        self.close_late(now.monotonic);
+        if self.links.control.is_stopping() {
+            self.stop(now);
+        }
+        self.links.stats.shard(self.id.0).set(self.connections.len(), &self.broker.counts());
+    }
+
+    fn take_inbox(&mut self, now: Now) {
+        for _ in 0..INBOX_ITEMS_PER_TURN {
+            match self.inbox.take() {
+                Some(ToShard::Event(event)) => self.broker.handle_event(event, now),
+                Some(ToShard::Page(page)) => self.broker.handle_page(&page, now),
+                Some(ToShard::Arrival(arrival)) => self.take_in(*arrival, now),
+                None => return,
+            }
+            self.act(now);
+        }
+    }
+
+    fn take_event(&mut self, event: &Readiness, now: Now) {
+        match event.token() {
+            WAKER => {}
+            LISTENER => {
+                if let Some(acceptor) = &mut self.acceptor {
+                    acceptor.handle_event();
+                }
+            }
+            Token(key) => {
+                self.connections.handle_event(key, event);
+                if event.is_writable() {
+                    self.flush(key, now);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, key: usize, now: Now) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        match (entry.connection.flush(), entry.owner) {
+            (Err(fault), _) => self.fail(key, &fault, now),
+            (Ok(()), Phase::Closing { .. }) if !entry.connection.has_unsent() => {
+                self.connections.remove(key);
+            }
+            (Ok(()), _) => {}
+        }
+    }
+
+    /// Reads a bounded part from each connection that has something, unless commands that come of it
+    /// would have nowhere to go.
+    fn read_ready(&mut self, now: Now) {
+        if !self.backlog.is_empty() {
+            return;
+        }
+        for key in self.connections.take_ready() {
+            self.read(key, now);
+        }
+    }
+
+    fn read(&mut self, key: usize, now: Now) {
+        for _ in 0..READS_PER_TURN {
+            // What was read before may have ended the session or moved the connection.
+            let Some(entry) = self.connections.get_mut(key) else { return };
+            if entry.owner != Phase::Open {
+                return;
+            }
+            let received = entry.connection.receive(&mut self.scratch);
+            if !self.scratch.plaintext.is_empty() {
+                self.broker.handle_bytes(session_key(key), &self.scratch.plaintext, now);
+                self.act(now);
+            }
+            match received {
+                Received::More => {}
+                Received::Drained => return,
+                Received::Closed => return self.fail(key, &Fault::Gone, now),
+                Received::Failed(fault) => return self.fail(key, &fault, now),
+            }
+        }
+        self.connections.mark_ready(key);
+    }
+
+    /// The connection cannot go on: its session ends, and if that is over already there is nothing to
+    /// wait for.
+    fn fail(&mut self, key: usize, fault: &Fault, now: Now) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        match entry.owner {
+            Phase::Closing { .. } => {
+                self.connections.remove(key);
+            }
+            Phase::Open => {
+                self.broker.handle_end(session_key(key), end_reason(fault), now);
+                self.act(now);
+            }
+        }
+    }
+
+    /// Does what the broker wants done.
+    fn act(&mut self, now: Now) {
+        loop {
+            match self.broker.poll_action() {
+                Some(Action::Send(key, bytes)) => self.send(key, bytes, now),
+                Some(Action::Close(key, id, reason)) => {
+                    self.transmit(now);
+                    self.close(key, id, &reason, now.monotonic);
+                }
+                Some(Action::Move(key, home, traveller)) => {
+                    self.transmit(now);
+                    self.hand_over(key, home, traveller);
+                }
+                Some(Action::Command(command)) => self.ask(command),
+                None if self.outgoing.is_some() => self.transmit(now),
+                None => return,
+            }
+        }
+    }
+
+    /// Frames that follow one another on a connection leave together.
+    fn send(&mut self, key: SessionKey, bytes: Bytes, now: Now) {
+        match &mut self.outgoing {
+            Some((same, frames)) if *same == key => frames.push(bytes),
+            _ => {
+                self.transmit(now);
+                self.outgoing = Some((key, vec![bytes]));
+            }
+        }
+    }
+
+    fn transmit(&mut self, now: Now) {
+        let Some((SessionKey(key), frames)) = self.outgoing.take() else { return };
+        let Some(entry) = self.connections.get_mut(key as usize) else { return };
+        let sent = entry.connection.send(frames.iter().map(|frame| &frame[..]), &mut self.scratch);
+        if let Err(fault) = sent {
+            self.broker.handle_end(SessionKey(key), end_reason(&fault), now);
+        }
+    }
+
+    fn close(&mut self, key: SessionKey, id: SessionId, reason: &EndReason, now: Monotonic) {
+        log_end(id, reason);
+        let key = key.0 as usize;
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        if entry.connection.close().is_ok() && entry.connection.has_unsent() {
+            let until = now + LINGER;
+            entry.owner = Phase::Closing { until };
+            self.closing.push_back((until, key));
+        } else {
+            self.connections.remove(key);
+        }
+    }
+
+    fn hand_over(&mut self, key: SessionKey, home: ShardId, traveller: Traveller) {
+        let id = traveller.session_id();
+        let Some(mut entry) = self.connections.remove(key.0 as usize) else { return };
+        if let Err(error) = entry.connection.deregister(self.poll.registry()) {
+            return log_end(id, &transport(&error));
+        }
+        let arrival = Box::new(Arrival { connection: entry.connection, traveller });
+        if self.shards[home.0].try_send(ToShard::Arrival(arrival)).is_err() {
+            log_end(id, &transport(&"its shard has no room"));
+        }
+    }
+
+    fn take_in(&mut self, arrival: Arrival, now: Now) {
+        let Arrival { connection, traveller } = arrival;
+        let id = traveller.session_id();
+        match self.connections.insert(connection, Phase::Open, self.poll.registry()) {
+            Ok(key) => self.broker.handle_arrival(session_key(key), traveller, now),
+            Err(error) => log_end(id, &transport(&error)),
+        }
+    }
+
+    fn ask(&mut self, command: Command) {
+        self.backlog.push_back(command);
+        self.retry_backlog();
+    }
+
+    fn retry_backlog(&mut self) {
+        while let Some(command) = self.backlog.pop_front() {
+            if let Err(command) = self.links.storage.try_send_from_shard(self.id, command) {
+                self.backlog.push_front(command);
+                return;
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Now) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(acceptor) = &mut self.acceptor else { return };
+            let Some(accepted) = acceptor.accept(now.monotonic) else { return };
+            self.begin(accepted, now);
+        }
+    }
+
+    fn begin(&mut self, accepted: Accepted, now: Now) {
+        let Accepted { socket, peer, slot } = accepted;
+        let id = SessionId(self.session_ids.fetch_add(1, Ordering::Relaxed) + 1);
+        debug!("session({id}) connected {peer}");
+        self.links.stats.shard(self.id.0).connection_accepted();
+        let inserted = Tls::accept(&self.tls).map_err(io::Error::other).and_then(|tls| {
+            let connection = Connection::new(socket, Some(tls), slot);
+            self.connections.insert(connection, Phase::Open, self.poll.registry())
+        });
+        match inserted {
+            Ok(key) => {
+                self.broker.handle_accepted(session_key(key), id, now);
+                self.act(now);
+            }
+            Err(error) => log_end(id, &transport(&error)),
+        }
+    }
+
+    /// Drops connections whose peers have not taken their last bytes in time.
+    fn close_late(&mut self, now: Monotonic) {
+        while let Some(&(until, key)) = self.closing.front() {
+            if until > now {
+                return;
+            }
+            self.closing.pop_front();
+            let is_late =
+                self.connections.get_mut(key).is_some_and(|entry| entry.owner == Phase::Closing { until });
+            if is_late {
+                self.connections.remove(key);
+            }
+        }
+    }
+
+    /// Accepts no more and ends all sessions, those that arrive meanwhile too.
+    fn stop(&mut self, now: Now) {
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.close(self.poll.registry());
+        }
+        self.broker.shutdown(now);
+        self.act(now);
+    }
+
+    fn refuse_late_arrivals(&self) {
+        while let Some(told) = self.inbox.take() {
+            if let ToShard::Arrival(arrival) = told {
+                log_end(arrival.traveller.session_id(), &EndReason::Shutdown);
+            }
+        }
+    }
+}
+
+/// The broker's key for a connection is the loop's own: descriptors end long before 32 bits do.
+fn session_key(key: usize) -> SessionKey {
+    SessionKey(u32::try_from(key).expect("fewer connections than 2^32"))
+}
+
+fn log_end(id: SessionId, reason: &EndReason) {
+    debug!("session({id}) ended with: {reason}");
+}
+
+fn end_reason(fault: &Fault) -> EndReason {
+    match fault {
+        Fault::Gone => EndReason::Eof,
+        Fault::Tls(_) | Fault::Unread => transport(fault),
+    }
+}
+
+fn transport(problem: &dyn fmt::Display) -> EndReason {
+    EndReason::Transport(problem.to_string().into())
+}

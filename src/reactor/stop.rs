@@ -1,0 +1,36 @@
+//! How the server is told to stop: once, from any thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mio::Waker;
+
+/// Stops a running server. Clones stop the same one.
+#[derive(Clone, Debug)]
+pub struct Control(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    is_stopping: AtomicBool,
+    loops: Vec<Arc<Waker>>,
+}
+
+impl Control {
+    pub(super) fn new(loops: Vec<Arc<Waker>>) -> Control {
+        Control(Arc::new(Shared { is_stopping: AtomicBool::new(false), loops }))
+    }
+
+    /// Ends all sessions, lets the API's requests under way finish, and makes
+    /// [`Server::wait`](super::Server::wait) return. Returns at once.
+    pub fn terminate(&self) {
+        if !self.0.is_stopping.swap(true, Ordering::AcqRel) {
+            for waker in &self.0.loops {
+                waker.wake().expect("an eventfd takes a wake-up at any time");
+            }
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,11 @@
+//! A whole server in this process, over real sockets: what only sockets, threads and TLS can get wrong.
+#![cfg(feature = "server")]
+
+mod api;
+mod device;
+mod ending;
+mod faults;
+mod limits;
+mod lives;
+mod rig;
+mod sessions;

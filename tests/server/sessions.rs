@@ -1,0 +1,102 @@
+//! What devices and app servers came for, over sockets.
+
+use std::net::TcpStream;
+
+use lomiri_push::session::device::Event;
+use socket2::{Domain, Socket, Type};
+
+use super::device::{Device, Secured};
+use super::ending;
+use super::rig::{Made, Rig};
+
+#[test]
+fn a_message_reaches_a_connected_device_and_is_gone_when_acked() {
+    let rig = Rig::start();
+    let mut carol = Device::connect(&rig, "carol");
+    rig.notify("carol", r#"{"n":1}"#);
+    assert_eq!(carol.next_payloads(), [r#"{"n":1}"#]);
+    carol.ack();
+    rig.await_counter("pending", 0);
+    assert_eq!(rig.counter("delivered"), 1);
+}
+
+#[test]
+fn what_waited_comes_when_the_device_comes_wherever_its_shard_is() {
+    let rig = Rig::start_with(|options| options.shards = 4);
+    let names: Vec<String> = (0..24).map(|number| format!("device-{number}")).collect();
+    for name in &names {
+        rig.notify(name, &format!(r#""{name}""#));
+    }
+    let mut devices: Vec<Device> = names.iter().map(|name| Device::connect(&rig, name)).collect();
+    for (device, name) in devices.iter_mut().zip(&names) {
+        assert_eq!(device.next_payloads(), [format!(r#""{name}""#)]);
+        device.ack();
+    }
+    rig.await_counter("pending", 0);
+    assert_eq!(rig.counter("registered"), 24);
+}
+
+#[test]
+fn a_broadcast_reaches_all_devices_on_all_shards() {
+    let rig = Rig::start_with(|options| options.shards = 3);
+    let mut devices: Vec<Device> =
+        (0..24).map(|number| Device::connect(&rig, &format!("device-{number}"))).collect();
+    rig.await_counter("registered", 24);
+    let body = r#"{"channel":"system","expire_on":"2100-01-01T00:00:00Z","data":{"img1/m1":[1]}}"#;
+    assert_eq!(rig.post("/broadcast", body).0, 200);
+    for device in &mut devices {
+        let event = device.next_event();
+        assert!(matches!(event, Event::Broadcast(_)), "{event:?}");
+        device.ack();
+    }
+    rig.await_counter("broadcasts_delivered", 24);
+}
+
+#[test]
+fn a_second_session_takes_over_and_gets_what_was_not_acked() {
+    ending::listen();
+    let rig = Rig::start();
+    let mut first = Device::connect(&rig, "carol");
+    rig.notify("carol", "1");
+    assert_eq!(first.next_payloads(), ["1"]);
+    let mut second = Device::connect(&rig, "carol");
+    assert_eq!(second.next_payloads(), ["1"]);
+    first.assert_ended();
+    assert_eq!(ending::of(first.secured.address()), "terminated");
+    second.ack();
+    rig.await_counter("pending", 0);
+}
+
+/// The socket's buffers are too small for a frame, so that it leaves the server in parts.
+#[test]
+fn large_frames_reach_a_device_with_a_narrow_window() {
+    let rig = Rig::start();
+    let payload = |number: usize| format!(r#""{number}{}""#, "x".repeat(30_000));
+    for number in 0..6 {
+        rig.notify("carol", &payload(number));
+    }
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(2048).expect("a valid size");
+    socket.connect(&rig.addresses.devices.into()).expect("it listens");
+    let mut carol = Device::over(Secured::over(TcpStream::from(socket), &rig.trust), "carol");
+    let mut received = Vec::new();
+    while received.len() < 6 {
+        received.extend(carol.next_payloads());
+        carol.ack();
+    }
+    assert_eq!(received, (0..6).map(payload).collect::<Vec<_>>());
+    rig.await_counter("pending", 0);
+}
+
+#[test]
+fn a_renewed_certificate_is_for_new_connections_and_drops_none() {
+    let rig = Rig::start();
+    let mut carol = Device::connect(&rig, "carol");
+    let renewed = Made::new();
+    rig.certificates.replace(renewed.certificate.as_bytes(), renewed.key.as_bytes()).expect("made to fit");
+    let mut bob = Device::over(Secured::connect(rig.addresses.devices, &renewed.trust()), "bob");
+    for (device, name) in [(&mut carol, "carol"), (&mut bob, "bob")] {
+        rig.notify(name, "1");
+        assert_eq!(device.next_payloads(), ["1"]);
+    }
+}
