@@ -68,6 +68,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Devices for which something is registered or pending.
     pub devices: usize,
+    /// Apps of which something is registered or pending on any device.
+    pub apps: usize,
     /// Registrations: apps on devices.
     pub registrations: usize,
 }
@@ -175,6 +177,7 @@ impl Queue {
             messages: self.pending.len(),
             bytes: self.pending.bytes(),
             devices: self.devices.len(),
+            apps: self.apps.len(),
             registrations: self.registrations.len(),
         }
     }

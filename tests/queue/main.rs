@@ -1,0 +1,10 @@
+//! The durable queue over a store in memory: its rules, its promises, and a model to compare with.
+#![cfg(feature = "server")]
+
+mod durability;
+mod levels;
+mod limits;
+mod model;
+mod pending;
+mod tokens;
+mod world;

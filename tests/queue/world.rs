@@ -1,0 +1,179 @@
+//! A durable queue over a store in memory, its clock and its randomness: what every test here drives.
+
+use std::time::Duration;
+
+use lomiri_push::base::{AppId, DeviceId, Now, Payload, Seq, SessionId, Token, Wall};
+use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify, Page, Refusal};
+use lomiri_push::store::{DurableQueue, Memory, Outcomes, StoreError};
+
+/// Random numbers that a seed repeats (SplitMix64).
+#[derive(Clone)]
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+pub struct World {
+    pub queue: DurableQueue<Memory>,
+    pub limits: Limits,
+    pub now: Now,
+    random: Seeded,
+}
+
+impl World {
+    pub fn new(limits: Limits) -> World {
+        World::open(Memory::new(), limits, Now { wall: Wall(1_000), ..Now::default() })
+            .expect("an empty store opens")
+    }
+
+    pub fn open(store: Memory, limits: Limits, now: Now) -> Result<World, StoreError> {
+        Ok(World { queue: DurableQueue::open(store, limits, now)?, limits, now, random: Seeded(7) })
+    }
+
+    /// The process ends without a word and starts again; the machine stays up.
+    pub fn restart(&mut self) {
+        let mut store = self.queue.store_mut().clone();
+        store.restart();
+        let random = self.random.clone();
+        *self = World::open(store, self.limits, self.now).expect("an intact store opens");
+        self.random = random;
+    }
+
+    pub fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    pub fn handle(&mut self, commands: Vec<Command>) -> Outcomes {
+        let random = &mut self.random;
+        let count = commands.len();
+        let outcomes = self.queue.handle(commands, self.now, &mut |bytes| random.fill(bytes));
+        assert_eq!(outcomes.answers.len(), count, "an answer for each command");
+        outcomes
+    }
+
+    pub fn one(&mut self, command: Command) -> Answer {
+        self.handle(vec![command]).answers.pop().expect("an answer for each command")
+    }
+
+    /// Has the commands answered with [`Answer::Done`].
+    pub fn promise(&mut self, commands: impl IntoIterator<Item = Command>) -> Vec<Event> {
+        let outcomes = self.handle(commands.into_iter().collect());
+        for answer in &outcomes.answers {
+            assert!(matches!(answer, Answer::Done), "{answer:?}");
+        }
+        outcomes.events
+    }
+
+    pub fn refusal(&mut self, command: Command) -> Refusal {
+        match self.one(command) {
+            Answer::Refused(refusal) => refusal,
+            answer => panic!("not refused: {answer:?}"),
+        }
+    }
+
+    pub fn token(&mut self, of: &str, for_app: &str) -> Token {
+        match self.one(register(of, for_app)) {
+            Answer::Token(token) => token,
+            answer => panic!("no token: {answer:?}"),
+        }
+    }
+
+    pub fn page(&mut self, of: &str, after: Seq) -> Page {
+        match self.one(fetch(of, after)) {
+            Answer::Page(page) => page,
+            answer => panic!("no page: {answer:?}"),
+        }
+    }
+
+    /// All that is pending for a device, page by page: number and payload.
+    pub fn pending_with_seqs(&mut self, of: &str) -> Vec<(Seq, String)> {
+        let mut found = Vec::new();
+        loop {
+            let after = found.last().map_or(Seq(0), |&(seq, _)| seq);
+            let page = self.page(of, after);
+            found.extend(page.messages.iter().map(|message| (message.id.seq(), text(&message.payload))));
+            if !page.more {
+                return found;
+            }
+            assert!(!page.messages.is_empty(), "every page brings the reader on");
+        }
+    }
+
+    pub fn pending(&mut self, of: &str) -> Vec<String> {
+        self.pending_with_seqs(of).into_iter().map(|(_, payload)| payload).collect()
+    }
+
+    /// The device acks the oldest `count` messages.
+    pub fn ack(&mut self, of: &str, count: usize) {
+        let seqs = self.pending_with_seqs(of).into_iter().take(count).map(|(seq, _)| seq).collect();
+        self.promise([Command::Acked { device: device(of), seqs }]);
+    }
+}
+
+pub fn text(payload: &Payload) -> String {
+    String::from_utf8_lossy(payload.as_bytes()).into_owned()
+}
+
+pub fn payload(json: &str) -> Payload {
+    Payload::from_json(json.as_bytes()).expect("JSON")
+}
+
+pub fn device(name: &str) -> DeviceId {
+    name.parse().expect("a device id")
+}
+
+pub fn app(name: &str) -> AppId {
+    name.parse().expect("an app id")
+}
+
+/// A message that does not expire within any test.
+pub fn notify(to: &str, for_app: &str, json: &str) -> Notify {
+    Notify {
+        to: Address::Device(device(to)),
+        app: app(for_app),
+        expires: Wall(u64::MAX),
+        payload: payload(json),
+        clear_pending: false,
+        replace_tag: None,
+    }
+}
+
+pub fn post(to: &str, for_app: &str, json: &str) -> Command {
+    Command::Notify(notify(to, for_app, json))
+}
+
+pub fn broadcast(json: &str, expires: Wall) -> Command {
+    Command::Broadcast { channel: "system".into(), expires, payload: payload(json) }
+}
+
+pub fn register(of: &str, for_app: &str) -> Command {
+    Command::Register { device: device(of), app: app(for_app) }
+}
+
+pub fn unregister(of: &str, for_app: &str) -> Command {
+    Command::Unregister { device: device(of), app: app(for_app) }
+}
+
+pub fn fetch(of: &str, after: Seq) -> Command {
+    Command::Fetch { device: device(of), session: SessionId(1), after }
+}
