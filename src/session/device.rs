@@ -250,3 +250,110 @@ impl Session {
         self.outgoing.push_back(message.encode().expect("answers fit a frame"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Monotonic = Monotonic(Duration::from_secs(100));
+    const BROADCAST: &str = r#"{"T":"broadcast","ChanId":"0","TopLevel":3,"Payloads":null}"#;
+
+    fn options() -> Options {
+        Options {
+            device_id: "carol".parse().expect("valid"),
+            authorization: String::new(),
+            cookie: String::new(),
+            client_ver: String::new(),
+            model: "?".into(),
+            image_channel: "?".into(),
+            levels: BTreeMap::new(),
+            exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
+        }
+    }
+
+    fn session() -> Session {
+        let mut session = Session::new(options(), NOW).expect("short");
+        assert!(session.poll_transmit().is_some());
+        session
+    }
+
+    fn frame(body: &str) -> Vec<u8> {
+        let length = u16::try_from(body.len()).expect("fits a frame");
+        [&length.to_be_bytes()[..], body.as_bytes()].concat()
+    }
+
+    fn hear(session: &mut Session, body: &str) -> Vec<Event> {
+        session.handle_bytes(&frame(body), NOW);
+        std::iter::from_fn(|| session.poll_event()).collect()
+    }
+
+    fn connected() -> Session {
+        let mut session = session();
+        let told = hear(&mut session, r#"{"T":"connack","Params":{"PingInterval":"1m0s"}}"#);
+        assert_eq!(told, [Event::Connected { ping_interval: Duration::from_secs(60) }]);
+        session
+    }
+
+    #[test]
+    fn it_opens_with_the_version_and_a_connect() {
+        let mut session = Session::new(options(), NOW).expect("short");
+        let opening = session.poll_transmit().expect("the device speaks first");
+        assert_eq!(opening[0], 0);
+        let (body, used) = wire0::split_frame(&opening[1..]).expect("whole");
+        assert_eq!(used, opening.len() - 1);
+        assert!(matches!(DeviceMessage::decode(body), Ok(DeviceMessage::Connect(_))));
+    }
+
+    #[test]
+    fn what_does_not_fit_a_connect_is_refused_before_it_is_sent() {
+        let options = Options { cookie: "c".repeat(70_000), ..options() };
+        assert_eq!(Session::new(options, NOW).err(), Some(ProtocolError::FrameTooLong));
+    }
+
+    #[test]
+    fn only_a_connack_lets_the_device_in() {
+        for body in [r#"{"T":"ping"}"#, BROADCAST, r#"{"T":"connbroken","Reason":"host-mismatch"}"#] {
+            let told = hear(&mut session(), body);
+            assert_eq!(told, [Event::Ended(EndReason::WrongMessage { due: "CONNACK" })], "{body}");
+        }
+    }
+
+    #[test]
+    fn an_ack_is_sent_when_the_owner_says_so_and_no_sooner() {
+        let mut session = connected();
+        assert!(matches!(hear(&mut session, BROADCAST)[..], [Event::Broadcast(_)]));
+        assert_eq!(session.poll_transmit(), None);
+        session.ack();
+        assert_eq!(session.poll_transmit().as_deref(), Some(&frame(r#"{"T":"ack"}"#)[..]));
+    }
+
+    #[test]
+    fn a_server_that_does_not_wait_for_the_ack_is_left() {
+        let mut session = connected();
+        hear(&mut session, BROADCAST);
+        assert_eq!(hear(&mut session, r#"{"T":"ping"}"#), [Event::Ended(EndReason::Unsolicited)]);
+        session.ack();
+        assert_eq!(session.poll_transmit(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "no ack is owed")]
+    fn acking_what_was_not_sent_is_the_owners_mistake() {
+        connected().ack();
+    }
+
+    #[test]
+    fn what_is_no_message_of_a_server_ends_the_session() {
+        for body in ["", "{}", r#"{"T":"ack"}"#, r#"{"T":"connack","Params":{"PingInterval":"1m0s"}}"#] {
+            let told = hear(&mut connected(), body);
+            assert!(matches!(told[..], [Event::Ended(_)]), "{body}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_too_long_to_be_sent_back_ends_the_session() {
+        let cookie = "c".repeat(wire0::COOKIE_BYTES_MAX + 1);
+        let told = hear(&mut connected(), &format!(r#"{{"T":"setparams","SetCookie":"{cookie}"}}"#));
+        assert_eq!(told, [Event::Ended(ProtocolError::TooLong("SetCookie").into())]);
+    }
+}

@@ -269,3 +269,230 @@ impl Session {
 fn encode(message: ServerMessage) -> Bytes {
     message.encode().expect("a message without payloads fits a frame")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::IdError;
+
+    const NOW: Monotonic = Monotonic(Duration::from_secs(100));
+    const OPTIONS: Options =
+        Options { ping_interval: Duration::from_secs(10), exchange_timeout: Duration::from_secs(5) };
+    const CONNECT: &str = r#"{"T":"connect","DeviceId":"carol"}"#;
+    const ACK: &str = r#"{"T":"ack"}"#;
+    const PONG: &str = r#"{"T":"pong"}"#;
+
+    fn frame(body: &str) -> Vec<u8> {
+        let length = u16::try_from(body.len()).expect("fits a frame");
+        [&length.to_be_bytes()[..], body.as_bytes()].concat()
+    }
+
+    fn session() -> Session {
+        Session::new(NOW, &Arc::new(OPTIONS))
+    }
+
+    fn events(session: &mut Session) -> Vec<Event> {
+        std::iter::from_fn(|| session.poll_event()).collect()
+    }
+
+    /// A session that has been sent the version and then `bytes`, and what its owner was told.
+    fn opened_with(bytes: &[u8]) -> (Session, Vec<Event>) {
+        let mut session = session();
+        session.handle_bytes(&[wire0::VERSION], NOW);
+        session.handle_bytes(bytes, NOW);
+        let told = events(&mut session);
+        (session, told)
+    }
+
+    fn idle() -> Session {
+        let (mut session, told) = opened_with(&frame(CONNECT));
+        assert!(matches!(told[..], [Event::Connect(_)]));
+        session.accept(NOW);
+        assert!(session.poll_transmit().is_some());
+        assert!(session.is_idle());
+        session
+    }
+
+    fn awaiting_ack() -> Session {
+        let mut session = idle();
+        session.deliver(Bytes::from_static(b"a frame"), NOW);
+        assert_eq!(session.poll_transmit().as_deref(), Some(&b"a frame"[..]));
+        session
+    }
+
+    fn awaiting_pong() -> Session {
+        let mut session = idle();
+        session.handle_timeout(NOW + OPTIONS.ping_interval);
+        assert_eq!(session.poll_transmit().as_deref(), Some(wire0::PING_FRAME));
+        session
+    }
+
+    /// How a session ends that gets `bytes`, having told nothing else.
+    fn end_of(mut session: Session, bytes: &[u8]) -> EndReason {
+        session.handle_bytes(bytes, NOW);
+        assert!(!session.is_idle());
+        assert_eq!(session.next_deadline(), None);
+        match &events(&mut session)[..] {
+            [Event::Ended(reason)] => reason.clone(),
+            told => panic!("{told:?}"),
+        }
+    }
+
+    #[test]
+    fn a_session_is_small_and_an_idle_one_holds_no_buffer() {
+        assert!(size_of::<Session>() <= 112, "{} bytes", size_of::<Session>());
+        let mut session = awaiting_pong();
+        session.handle_bytes(&frame(PONG)[..5], NOW);
+        session.handle_bytes(&frame(PONG)[5..], NOW);
+        assert!(session.is_idle());
+        assert_eq!(session.partial.capacity(), 0);
+    }
+
+    #[test]
+    fn a_first_byte_that_is_no_version_ends_the_session() {
+        for byte in [1, 0x16, b'G', 0xff] {
+            let mut session = session();
+            session.handle_bytes(&[byte, 0, 0], NOW);
+            assert_eq!(events(&mut session), [Event::Ended(EndReason::UnknownVersion(byte))]);
+        }
+    }
+
+    #[test]
+    fn a_device_that_stays_silent_or_trickles_ends_by_timeout() {
+        let deadline = NOW + OPTIONS.exchange_timeout;
+        let bytes = [&[wire0::VERSION][..], &frame(CONNECT)].concat();
+        for sent in 0..bytes.len() {
+            let mut session = session();
+            for (index, byte) in bytes[..sent].iter().enumerate() {
+                session.handle_bytes(&[*byte], NOW + Duration::from_millis(index as u64));
+            }
+            assert_eq!(session.next_deadline(), Some(deadline), "{sent}");
+            session.handle_timeout(NOW + (OPTIONS.exchange_timeout - Duration::from_nanos(1)));
+            assert_eq!(session.poll_event(), None, "{sent}");
+            session.handle_timeout(deadline);
+            assert_eq!(events(&mut session), [Event::Ended(EndReason::Timeout)], "{sent}");
+        }
+    }
+
+    #[test]
+    fn the_first_message_must_be_a_connect_with_a_good_device_id() {
+        let bad_id = ProtocolError::BadId("DeviceId", IdError::Device).into();
+        let with_id = |id: &str| frame(&format!(r#"{{"T":"connect","DeviceId":"{id}"}}"#));
+        let cases: [(Vec<u8>, EndReason); 7] = [
+            (frame(PONG), EndReason::WrongMessage { due: "CONNECT" }),
+            (frame(ACK), EndReason::WrongMessage { due: "CONNECT" }),
+            (frame(r#"{"T":"hello"}"#), ProtocolError::UnknownKind.into()),
+            (frame(""), ProtocolError::NotAnObject.into()),
+            (b"\x00\x02\xff\xfe".to_vec(), ProtocolError::NotAnObject.into()),
+            (with_id(""), EndReason::clone(&bad_id)),
+            (with_id(&"c".repeat(60_000)), bad_id),
+        ];
+        for (bytes, reason) in cases {
+            let (session, told) = opened_with(&bytes);
+            assert_eq!(told, [Event::Ended(reason)]);
+            assert_eq!(session.partial.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn a_connect_of_65_535_bytes_is_read_whatever_it_is_made_of_and_however_it_arrives() {
+        let around = CONNECT.len() + r#","x":"#.len();
+        let room = FRAME_BODY_BYTES_MAX - around;
+        let string = format!("\"{}\"", "x".repeat(room - 2));
+        let deep = "[".repeat(room / 2) + &"]".repeat(room / 2);
+        let keys = format!("0{}", r#","T":"""#.repeat((room - 1) / 7));
+        for filling in [string, deep, keys] {
+            let body = format!(r#"{{"x":{filling},{}"#, &CONNECT[1..]);
+            let bytes = frame(&format!("{body:FRAME_BODY_BYTES_MAX$}"));
+            assert_eq!(bytes.len(), 2 + FRAME_BODY_BYTES_MAX);
+            let (_, at_once) = opened_with(&bytes);
+            let mut session = session();
+            session.handle_bytes(&[wire0::VERSION], NOW);
+            bytes.chunks(1).for_each(|byte| session.handle_bytes(byte, NOW));
+            assert_eq!(events(&mut session), at_once);
+            assert!(matches!(at_once[..], [Event::Connect(_)]), "{at_once:?}");
+        }
+    }
+
+    #[test]
+    fn a_connect_with_more_behind_it_is_not_announced() {
+        let (_, told) = opened_with(&[&frame(CONNECT)[..], b"x"].concat());
+        assert_eq!(told, [Event::Ended(EndReason::Unsolicited)]);
+    }
+
+    #[test]
+    fn bytes_out_of_turn_end_the_session() {
+        let (waiting, _) = opened_with(&frame(CONNECT));
+        assert_eq!(end_of(waiting, &frame(ACK)), EndReason::Unsolicited);
+        assert_eq!(end_of(idle(), &frame(PONG)), EndReason::Unsolicited);
+        assert_eq!(end_of(idle(), b"x"), EndReason::Unsolicited);
+        assert_eq!(end_of(awaiting_pong(), &[frame(PONG), frame(PONG)].concat()), EndReason::Unsolicited);
+    }
+
+    #[test]
+    fn an_ack_counts_even_if_the_device_misbehaves_right_behind_it() {
+        let mut session = awaiting_ack();
+        session.handle_bytes(&[frame(ACK), b"x".to_vec()].concat(), NOW);
+        assert_eq!(events(&mut session), [Event::Acked, Event::Ended(EndReason::Unsolicited)]);
+    }
+
+    #[test]
+    fn a_wrong_answer_ends_the_session() {
+        for wrong in [PONG, CONNECT] {
+            assert_eq!(end_of(awaiting_ack(), &frame(wrong)), EndReason::WrongMessage { due: "ACK" });
+        }
+        for wrong in [ACK, CONNECT] {
+            assert_eq!(end_of(awaiting_pong(), &frame(wrong)), EndReason::WrongMessage { due: "PONG" });
+        }
+        for session in [awaiting_ack(), awaiting_pong()] {
+            assert_eq!(end_of(session, &frame("{}")), ProtocolError::UnknownKind.into());
+        }
+    }
+
+    #[test]
+    fn an_answer_that_announces_too_much_is_not_waited_for() {
+        let padded = |len: usize| frame(&format!("{ACK:len$}"));
+        let mut session = awaiting_ack();
+        session.handle_bytes(&padded(ANSWER_BODY_BYTES_MAX), NOW);
+        assert_eq!(events(&mut session), [Event::Acked]);
+        let too_long = padded(ANSWER_BODY_BYTES_MAX + 1);
+        assert_eq!(end_of(awaiting_ack(), &too_long[..2]), ProtocolError::FrameTooLong.into());
+    }
+
+    #[test]
+    fn a_ping_without_answer_ends_the_session_by_timeout() {
+        let mut session = awaiting_pong();
+        let deadline = NOW + OPTIONS.ping_interval + OPTIONS.exchange_timeout;
+        assert_eq!(session.next_deadline(), Some(deadline));
+        session.handle_timeout(deadline);
+        assert_eq!(events(&mut session), [Event::Ended(EndReason::Timeout)]);
+    }
+
+    #[test]
+    fn the_first_reason_to_end_stays() {
+        for mut session in [session(), idle(), awaiting_ack()] {
+            session.end(EndReason::Terminated);
+            session.end(EndReason::Eof);
+            session.handle_bytes(b"more", NOW);
+            session.handle_timeout(NOW + Duration::from_secs(1_000));
+            assert_eq!(events(&mut session), [Event::Ended(EndReason::Terminated)]);
+            assert_eq!(session.poll_transmit(), None);
+        }
+    }
+
+    #[test]
+    fn reasons_are_plain_words_without_what_the_peer_wrote() {
+        let cases = [
+            (EndReason::Eof, "EOF"),
+            (EndReason::Timeout, "timeout"),
+            (EndReason::Terminated, "terminated"),
+            (EndReason::UnknownVersion(71), "wire version 71 is not spoken here"),
+            (EndReason::WrongMessage { due: "ACK" }, "ACK was due, and something else came"),
+            (ProtocolError::WrongType("Cookie").into(), "field Cookie is not of its type"),
+            (EndReason::Transport("line\nbreak".into()), "line\\nbreak"),
+        ];
+        for (reason, text) in cases {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+}
