@@ -114,9 +114,8 @@ fn vectors(kind: &str) -> Vec<Vector> {
 #[test]
 fn valid_frames_decode_and_encode_as_the_vectors_say() {
     for vector in vectors("valid") {
-        let decode = |frame: &[u8]| {
-            vector.decode(frame).unwrap_or_else(|error| panic!("{}: {error}", vector.name))
-        };
+        let decode =
+            |frame: &[u8]| vector.decode(frame).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
         let (form, encoded) = decode(&vector.frame());
         let expected: Value = serde_json::from_str(vector.line("decoded")).expect("JSON");
         assert_eq!(form, expected, "{}", vector.name);
