@@ -160,7 +160,7 @@ fn a_page_sees_what_its_own_batch_queued() {
     let lomiri_push::queue::Answer::Page(page) = &outcomes.answers[0] else { panic!("not a page") };
     let Event::Queued { message, .. } = &outcomes.events[0] else { panic!("not queued") };
     assert_eq!(page.newest, message.id.seq(), "so that the session knows it has had the one announced");
-    assert_eq!(page.messages, [message.clone()]);
+    assert_eq!(page.messages, std::slice::from_ref(message));
 }
 
 #[test]
