@@ -17,11 +17,11 @@ use mio::event::Event as Readiness;
 use mio::{Events, Poll, Token};
 
 use super::acceptor::{Accepted, Acceptor};
-use super::assembly::Links;
 use super::connection::{Connection, Fault, LINGER, Received, Scratch};
 use super::connections::Connections;
 use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::Inbox;
+use super::links::Links;
 use super::storage::Ticket;
 use super::{LISTENER, WAKER};
 use crate::api::{self, Conversation, Reply, Request, State};

@@ -12,11 +12,11 @@ use super::api_loop::{self, ApiLoop, ToApi};
 use super::clock::Clock;
 use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::{Inbox, InboxSender, inbox};
+use super::links::{Control, Links};
 use super::server::Options;
 use super::shard::{self, Shard, ToShard};
 use super::stats::Stats;
-use super::stop::Control;
-use super::storage::{self, Storage, StorageSender};
+use super::storage::{self, Storage};
 use super::threads::Threads;
 use super::{LISTENER, WAKER};
 use crate::base::ShardId;
@@ -30,15 +30,6 @@ pub(super) struct Listeners {
     pub(super) devices: TcpListener,
     /// Most connections of devices.
     pub(super) connections_max: usize,
-}
-
-/// What every loop holds of the world outside it.
-#[derive(Clone)]
-pub(super) struct Links {
-    pub(super) clock: Clock,
-    pub(super) control: Control,
-    pub(super) stats: Arc<Stats>,
-    pub(super) storage: StorageSender,
 }
 
 /// A loop's selector, and what interrupts it.

@@ -16,16 +16,16 @@ mod connection;
 mod connections;
 mod descriptors;
 mod inbox;
+mod links;
 mod server;
 mod shard;
 mod stats;
-mod stop;
 mod storage;
 mod threads;
 
 pub use clock::Clock;
+pub use links::Control;
 pub use server::{Addresses, Failure, Options, Server, StartError};
-pub use stop::Control;
 
 /// Under these a loop's selector tells of the listener and of the waker; connections have small keys.
 const LISTENER: mio::Token = mio::Token(usize::MAX);

@@ -10,7 +10,7 @@ use log::info;
 use super::acceptor::listen;
 use super::assembly::{self, Listeners};
 use super::descriptors::{device_connections, raise_limit};
-use super::stop::Control;
+use super::links::Control;
 use super::threads::Threads;
 use crate::api;
 use crate::session;

@@ -21,10 +21,10 @@ use mio::event::Event as Readiness;
 use mio::{Events, Poll, Token};
 
 use super::acceptor::{Accepted, Acceptor};
-use super::assembly::Links;
 use super::connection::{Connection, Fault, LINGER, Received, Scratch};
 use super::connections::Connections;
 use super::inbox::{Inbox, InboxSender};
+use super::links::Links;
 use super::{LISTENER, WAKER};
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
@@ -41,8 +41,8 @@ const INBOX_ITEMS_PER_TURN: usize = 512;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Reads of one connection in one turn. A device sends little, so one that wants more can wait.
 const READS_PER_TURN: usize = 4;
-/// Events taken from the selector at once.
-const EVENTS_PER_TURN: usize = 1024;
+/// Events taken from the selector at once: if each brings a handshake, a turn takes some 20 ms.
+const EVENTS_PER_TURN: usize = 256;
 /// How often the storage thread is tried again while it has enough to do.
 const BACKLOG_RETRY: Duration = Duration::from_millis(2);
 
@@ -129,10 +129,10 @@ impl Shard {
         }
     }
 
-    /// Runs until the server stops and all connections are closed.
+    /// Runs until the server stops, all connections are closed, and all acks are on their way.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        while self.acceptor.is_some() || !self.connections.is_empty() {
+        while self.acceptor.is_some() || !self.connections.is_empty() || !self.backlog.is_empty() {
             let timeout = self.timeout();
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),

@@ -24,8 +24,6 @@ const BATCH_COMMANDS_MAX: usize = 256;
 const SHARD_COMMANDS_MAX: usize = 1024;
 /// A connection of the API has one command under way at most, so there is room for each of them.
 const WAITING_COMMANDS_MAX: usize = SHARD_COMMANDS_MAX + API_CONNECTIONS_MAX;
-/// Messages that expire one by one are cleared together, at most this often.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// The wall clock may be set while the thread waits by the other clock: look again after this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -124,7 +122,7 @@ impl<S: Store> Storage<S> {
 
     fn wait_max(&self) -> Option<Duration> {
         let due = self.queue.next_deadline()? - self.clock.now().wall;
-        Some(due.clamp(HOUSEKEEPING_INTERVAL, WAIT_MAX))
+        Some(due.min(WAIT_MAX))
     }
 
     fn tell(&self, askers: Vec<Asker>, outcomes: Outcomes) {

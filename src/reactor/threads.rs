@@ -10,8 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::connection::LINGER;
+use super::links::Control;
 use super::server::Failure;
-use super::stop::Control;
 
 /// How long the other threads may take to end once the first has: what a loop gives its connections,
 /// and time for a slow disk.

@@ -7,5 +7,6 @@ mod ending;
 mod faults;
 mod limits;
 mod lives;
+mod openssl;
 mod rig;
 mod sessions;

@@ -19,6 +19,8 @@ pub struct Rig {
     pub addresses: Addresses,
     pub certificates: Arc<Certificates>,
     pub trust: Arc<ClientConfig>,
+    /// The certificate that it began with.
+    pub certificate: Made,
     control: Control,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
@@ -90,7 +92,7 @@ impl Rig {
         let server = Server::start(options, queue).expect("free ports");
         let (addresses, control) = (server.addresses(), server.control());
         let thread = Some(thread::spawn(move || server.wait()));
-        Rig { addresses, certificates, trust: certificate.trust(), control, thread }
+        Rig { addresses, certificates, trust: certificate.trust(), certificate, control, thread }
     }
 
     /// Tells the server to stop.

@@ -1,9 +1,22 @@
-//! How the server is told to stop: once, from any thread.
+//! What every loop holds of the world outside it, and how the server is told to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::Waker;
+
+use super::clock::Clock;
+use super::stats::Stats;
+use super::storage::StorageSender;
+
+/// What every loop holds of the world outside it.
+#[derive(Clone)]
+pub(super) struct Links {
+    pub(super) clock: Clock,
+    pub(super) control: Control,
+    pub(super) stats: Arc<Stats>,
+    pub(super) storage: StorageSender,
+}
 
 /// Stops a running server. Clones stop the same one.
 #[derive(Clone, Debug)]
