@@ -7,14 +7,14 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::device::{Device, Secured, opening};
-use super::ending;
+use super::lines;
 use super::rig::{PATIENCE, Rig};
 
 /// The first byte of a TLS alert.
 const ALERT: u8 = 21;
 
 fn impatient() -> Rig {
-    ending::listen();
+    lines::listen();
     Rig::start_with(|options| options.session.exchange_timeout = Duration::from_millis(200))
 }
 
@@ -30,13 +30,13 @@ fn answer_to(rig: &Rig, bytes: &[u8]) -> (Vec<u8>, SocketAddr) {
 
 #[test]
 fn what_is_not_tls_gets_an_alert_and_an_end() {
-    ending::listen();
+    lines::listen();
     let rig = Rig::start();
     let plain_wire_0 = opening("carol");
     for bytes in [&b"GET / HTTP/1.1\r\nHost: push\r\n\r\n"[..], &plain_wire_0, &[0xff; 5000]] {
         let (answer, peer) = answer_to(&rig, bytes);
         assert_eq!(answer.first(), Some(&ALERT));
-        let reason = ending::of(peer);
+        let reason = lines::end_of(peer);
         assert!(reason.starts_with("TLS: "), "{reason}");
     }
     assert_eq!(rig.counter("sessions"), 0);
@@ -47,11 +47,11 @@ fn who_says_nothing_is_put_out() {
     let rig = impatient();
     let (answer, peer) = answer_to(&rig, b"");
     assert!(answer.is_empty());
-    assert_eq!(ending::of(peer), "timeout");
+    assert_eq!(lines::end_of(peer), "timeout");
 
     let mut shaken = Secured::connect(rig.addresses.devices, &rig.trust);
     assert!(shaken.read_to_end().is_empty());
-    assert_eq!(ending::of(shaken.address()), "timeout");
+    assert_eq!(lines::end_of(shaken.address()), "timeout");
 }
 
 #[test]
@@ -82,22 +82,22 @@ fn a_connect_that_drips_must_still_come_in_time() {
             Ok(_) => break,
         }
     }
-    assert_eq!(ending::of(peer), "timeout");
+    assert_eq!(lines::end_of(peer), "timeout");
 }
 
 #[test]
 fn who_speaks_unasked_is_put_out() {
-    ending::listen();
+    lines::listen();
     let rig = Rig::start();
     let mut carol = Device::connect(&rig, "carol");
     carol.secured.write(b"\0\x0c{\"T\":\"ping\"}");
     carol.assert_ended();
-    assert_eq!(ending::of(carol.secured.address()), "unsolicited data");
+    assert_eq!(lines::end_of(carol.secured.address()), "unsolicited data");
 }
 
 #[test]
 fn a_device_that_goes_is_noticed_at_once_however_it_goes() {
-    ending::listen();
+    lines::listen();
     let rig = Rig::start();
     let goodbyes: [fn(&mut Secured); 3] = [
         |secured| secured.close(),
@@ -109,14 +109,14 @@ fn a_device_that_goes_is_noticed_at_once_however_it_goes() {
         let peer = carol.secured.address();
         goodbye(&mut carol.secured);
         drop(carol);
-        assert_eq!(ending::of(peer), "EOF");
+        assert_eq!(lines::end_of(peer), "EOF");
     }
     rig.await_counter("connections", 0);
 }
 
 #[test]
 fn a_device_that_is_missed_in_an_exchange_ends_by_timeout() {
-    ending::listen();
+    lines::listen();
     let rig = Rig::start_with(|options| {
         options.session.ping_interval = Duration::from_millis(50);
         options.session.exchange_timeout = Duration::from_millis(200);
@@ -125,7 +125,7 @@ fn a_device_that_is_missed_in_an_exchange_ends_by_timeout() {
     secured.write(&opening("carol"));
     let said = secured.read_to_end();
     assert!(said.ends_with(b"{\"T\":\"ping\"}"), "{}", said.escape_ascii());
-    assert_eq!(ending::of(secured.address()), "timeout");
+    assert_eq!(lines::end_of(secured.address()), "timeout");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_device_that_never_acks_harms_only_itself() {
 
     assert_eq!(stubborn.next_payloads(), ["0"]);
     stubborn.assert_ended();
-    assert_eq!(ending::of(stubborn.secured.address()), "timeout");
+    assert_eq!(lines::end_of(stubborn.secured.address()), "timeout");
     let mut reformed = Device::connect(&rig, "stubborn");
     let mut received = Vec::new();
     while received.len() < 80 {

@@ -1,8 +1,16 @@
 //! Where there is no room for more.
 
+use std::env;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
+
+use lomiri_push::reactor::Clock;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::device::{Device, Secured};
+use super::lines;
 use super::rig::Rig;
 
 #[test]
@@ -33,4 +41,48 @@ fn at_the_connection_limit_accepting_pauses_and_the_api_goes_on() {
         rig.notify("carol", "2");
         assert_eq!(carol.next_payloads(), ["2"]);
     }
+}
+
+/// Tells this test's own process, whose descriptors it may use up, from the one that runs all tests.
+const CHILD: &str = "LOMIRI_PUSH_TEST_CHILD";
+
+#[test]
+fn without_descriptors_accepting_waits_and_nothing_spins() {
+    if env::var_os(CHILD).is_some() {
+        return use_up_descriptors();
+    }
+    let output = Command::new(env::current_exe().expect("this test"))
+        .args(["--exact", "limits::without_descriptors_accepting_waits_and_nothing_spins", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn use_up_descriptors() {
+    let few = Some(1000);
+    setrlimit(Resource::Nofile, Rlimit { current: few, maximum: few }).expect("fewer are always allowed");
+    lines::listen();
+    let rig = Rig::start();
+    let mut caller = rig.caller();
+    let mut all: Vec<File> = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        all.push(file);
+    }
+    all.pop();
+    let clock = Clock::new();
+    let waiting = TcpStream::connect(rig.addresses.devices).expect("the kernel takes it");
+
+    // While accepting waits and tries again, those who are connected are served.
+    let tries = || lines::count("cannot accept connections");
+    while tries() < 3 {
+        caller.write_all(b"GET /healthz HTTP/1.1\r\nHost: push\r\n\r\n").expect("the server reads");
+        let mut answer = [0; 1024];
+        let count = caller.read(&mut answer).expect("the server answers");
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"));
+    }
+    let tries_max = 1 + clock.now().monotonic.0.as_millis() / 100;
+    assert!(tries() as u128 <= tries_max, "{} tries, not {tries_max}", tries());
+    drop(all);
+    Device::over(Secured::over(waiting, &rig.trust), "carol");
 }

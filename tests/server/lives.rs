@@ -4,12 +4,12 @@ use lomiri_push::reactor::{Failure, Options, Server, StartError};
 use lomiri_push::store::{DurableQueue, Fault, Memory};
 
 use super::device::Device;
-use super::ending;
+use super::lines;
 use super::rig::{Made, Rig, notify_body, options};
 
 #[test]
 fn a_server_that_is_told_to_ends_all_sessions_and_itself() {
-    ending::listen();
+    lines::listen();
     let rig = Rig::start();
     let mut devices: Vec<Device> =
         (0..10).map(|number| Device::connect(&rig, &format!("device-{number}"))).collect();
@@ -17,7 +17,7 @@ fn a_server_that_is_told_to_ends_all_sessions_and_itself() {
     rig.terminate();
     for device in &mut devices {
         device.assert_ended();
-        assert_eq!(ending::of(device.secured.address()), "shutdown");
+        assert_eq!(lines::end_of(device.secured.address()), "shutdown");
     }
     assert!(rig.wait().is_ok());
     drop(idle_caller);

@@ -3,9 +3,9 @@
 
 mod api;
 mod device;
-mod ending;
 mod faults;
 mod limits;
+mod lines;
 mod lives;
 mod openssl;
 mod rig;

@@ -6,7 +6,7 @@ use lomiri_push::session::device::Event;
 use socket2::{Domain, Socket, Type};
 
 use super::device::{Device, Secured};
-use super::ending;
+use super::lines;
 use super::rig::{Made, Rig};
 
 #[test]
@@ -54,7 +54,7 @@ fn a_broadcast_reaches_all_devices_on_all_shards() {
 
 #[test]
 fn a_second_session_takes_over_and_gets_what_was_not_acked() {
-    ending::listen();
+    lines::listen();
     let rig = Rig::start();
     let mut first = Device::connect(&rig, "carol");
     rig.notify("carol", "1");
@@ -62,7 +62,7 @@ fn a_second_session_takes_over_and_gets_what_was_not_acked() {
     let mut second = Device::connect(&rig, "carol");
     assert_eq!(second.next_payloads(), ["1"]);
     first.assert_ended();
-    assert_eq!(ending::of(first.secured.address()), "terminated");
+    assert_eq!(lines::end_of(first.secured.address()), "terminated");
     second.ack();
     rig.await_counter("pending", 0);
 }

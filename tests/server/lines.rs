@@ -1,4 +1,4 @@
-//! Why a session ended, as the server's log says: the log lines are what operators rely on.
+//! The log of the servers in this process: its lines are what operators rely on.
 
 use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, Once, OnceLock, PoisonError};
@@ -44,7 +44,7 @@ pub fn listen() {
 }
 
 /// Waits until the log says why the session of this peer ended. The server must have one shard.
-pub fn of(peer: SocketAddr) -> String {
+pub fn end_of(peer: SocketAddr) -> String {
     let Lines { lines, more } = LINES.get().expect("listen() was called");
     let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
@@ -55,6 +55,13 @@ pub fn of(peer: SocketAddr) -> String {
         lines = again;
         assert!(!waited.timed_out(), "no end of {peer} in {lines:?}");
     }
+}
+
+/// How many lines hold `text`.
+pub fn count(text: &str) -> usize {
+    let Lines { lines, .. } = LINES.get().expect("listen() was called");
+    let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.iter().filter(|(_, line)| line.contains(text)).count()
 }
 
 fn find(lines: &[(ThreadId, String)], peer: SocketAddr) -> Option<String> {
