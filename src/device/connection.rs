@@ -1,0 +1,371 @@
+//! One connection of a device to its server: a blocking socket, TLS, and the session over them, with
+//! this side's only clock. It does not connect again, and stores nothing.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::Monotonic;
+use crate::protocol::wire0::ProtocolError;
+use crate::session::EndReason;
+use crate::session::device::{Event, Options, Session};
+use crate::tls::{ClientConfig, ServerName, Tls, TlsError};
+
+/// What one read takes from the socket: a full TLS record.
+const READ_BYTES: usize = 16 * 1024 + 256;
+
+/// A server as a device knows it.
+#[derive(Clone)]
+pub struct Server {
+    /// Its address, `HOST:PORT`.
+    pub addr: String,
+    /// The name that its certificate must carry.
+    pub name: ServerName<'static>,
+    /// Whom to believe.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server cannot be found or reached.
+    #[error("{addr}: {source}")]
+    Unreachable {
+        /// Where it was looked for.
+        addr: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS could not even begin.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What the device would say of itself does not fit the wire.
+    #[error("the device cannot introduce itself: {0}")]
+    Options(#[from] ProtocolError),
+}
+
+/// An open connection with its session.
+///
+/// Call [`Connection::next_event`] all the time: it is what moves bytes, answers pings and notices
+/// that the server is gone. After [`Event::Broadcast`] and [`Event::Notifications`] store what came, then
+/// [`Connection::ack`]. [`Event::Ended`] is the last event. Dropping the connection closes it abruptly.
+pub struct Connection {
+    stream: TcpStream,
+    tls: Tls,
+    session: Session,
+    /// The origin of this connection's monotonic time.
+    opened: Instant,
+    incoming: Box<[u8]>,
+}
+
+/// Closes a connection from another thread: its owner sees the end of the stream.
+pub struct Closer(TcpStream);
+
+impl Connection {
+    /// Connects, waiting no longer than the exchange timeout for each of the server's addresses. The
+    /// handshake is done by the first [`Connection::next_event`].
+    pub fn open(server: &Server, options: Options) -> Result<Connection, ConnectError> {
+        let patience = options.exchange_timeout;
+        let unreachable = |source| ConnectError::Unreachable { addr: server.addr.clone(), source };
+        let stream = dial(&server.addr, patience).map_err(unreachable)?;
+        let session = Session::new(options, Monotonic::default())?;
+        let tls = Tls::connect(&server.tls, server.name.clone())?;
+        let incoming = vec![0; READ_BYTES].into_boxed_slice();
+        let mut connection = Connection { stream, tls, session, opened: Instant::now(), incoming };
+        connection.take_ciphertext(0);
+        Ok(connection)
+    }
+
+    /// Waits for what comes next, but not beyond `until`. None if that has passed, or if the end has
+    /// been told already.
+    pub fn next_event(&mut self, until: Option<Instant>) -> Option<Event> {
+        loop {
+            self.transmit();
+            if let Some(event) = self.session.poll_event() {
+                return Some(event);
+            }
+            let deadline = self.opened + self.session.next_deadline()?.0;
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return None;
+            }
+            self.receive(until.map_or(deadline, |until| until.min(deadline)));
+        }
+    }
+
+    /// Tells the server that what came last is stored.
+    ///
+    /// # Panics
+    /// If nothing came that asks for it.
+    pub fn ack(&mut self) {
+        self.session.ack();
+        self.transmit();
+    }
+
+    /// A way to close this connection from elsewhere.
+    pub fn closer(&self) -> io::Result<Closer> {
+        self.stream.try_clone().map(Closer)
+    }
+
+    /// Closes in order, with TLS's own goodbye.
+    pub fn close(mut self) {
+        let mut out = Vec::new();
+        self.tls.close(&mut out);
+        // The server may be gone already; then there is nobody to say goodbye to.
+        let _ = self.stream.write_all(&out);
+    }
+
+    fn now(&self) -> Monotonic {
+        Monotonic(self.opened.elapsed())
+    }
+
+    /// Sends what the session wants to say, once TLS can carry it.
+    fn transmit(&mut self) {
+        if self.tls.is_handshaking() {
+            return;
+        }
+        let mut out = Vec::new();
+        while let Some(plaintext) = self.session.poll_transmit() {
+            if let Err(error) = self.tls.write(&plaintext, &mut out) {
+                return self.fail(&error);
+            }
+        }
+        self.write(&out);
+    }
+
+    /// Waits for bytes until `deadline`.
+    fn receive(&mut self, deadline: Instant) {
+        // The system takes no zero for a timeout, and counts in milliseconds.
+        let patience = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let read =
+            self.stream.set_read_timeout(Some(patience)).and_then(|()| self.stream.read(&mut self.incoming));
+        match read {
+            Ok(0) => self.session.end(EndReason::Eof),
+            Ok(count) => self.take_ciphertext(count),
+            Err(error) if is_timeout(&error) => self.session.handle_timeout(self.now()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.session.end(EndReason::Eof),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Takes the first `count` bytes of what came in. None at all bring TLS to its first flight.
+    fn take_ciphertext(&mut self, count: usize) {
+        let (mut plaintext, mut out) = (Vec::new(), Vec::new());
+        let status = self.tls.read(&mut self.incoming[..count], &mut plaintext, &mut out);
+        self.write(&out);
+        self.session.handle_bytes(&plaintext, self.now());
+        match status {
+            Ok(status) if status.peer_closed => self.session.end(EndReason::Eof),
+            Ok(_) => {}
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn write(&mut self, out: &[u8]) {
+        match self.stream.write_all(out) {
+            Ok(()) => {}
+            Err(error) if is_timeout(&error) => self.session.end(EndReason::Timeout),
+            // The server closed: what it sent before may still be read, and then the end will be.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &dyn std::error::Error) {
+        self.session.end(EndReason::Transport(error.to_string().into()));
+    }
+}
+
+impl Closer {
+    /// Closes the connection. It may be closed already.
+    pub fn close(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connected socket that waits no longer than `patience` to write.
+fn dial(addr: &str, patience: Duration) -> io::Result<TcpStream> {
+    let mut outcome = Err(io::Error::new(ErrorKind::NotFound, "no such host"));
+    for addr in addr.to_socket_addrs()? {
+        outcome = TcpStream::connect_timeout(&addr, patience);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    let stream = outcome?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(patience))?;
+    Ok(stream)
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+    use crate::protocol::wire0::{Notification, ServerMessage};
+    use crate::tls::{Certificates, ServerConfig, Trust, device_config, server_config};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A certificate for `localhost`, and a listener whose first connection `serve` gets.
+    fn server<T: Send + 'static>(serve: impl FnOnce(Peer) -> T + Send + 'static) -> (Server, JoinHandle<T>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a valid name");
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let certificates = Certificates::new(chain.as_bytes(), key.as_bytes()).expect("made above");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let server = Server {
+            addr: listener.local_addr().expect("bound").to_string(),
+            name: ServerName::try_from("localhost").expect("a name"),
+            tls: device_config(&Trust::CaPem(chain.into_bytes())).expect("a certificate"),
+        };
+        let thread = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a device");
+            serve(Peer::new(stream, &server_config(&certificates)))
+        });
+        (server, thread)
+    }
+
+    /// The server's side of one connection, without a session: it says what it is told to.
+    struct Peer {
+        stream: TcpStream,
+        tls: Tls,
+        heard: Vec<u8>,
+    }
+
+    impl Peer {
+        fn new(stream: TcpStream, config: &Arc<ServerConfig>) -> Peer {
+            Peer { stream, tls: Tls::accept(config).expect("a configuration"), heard: Vec::new() }
+        }
+
+        /// Reads until the plaintext ends in `end`.
+        fn hear(&mut self, end: &str) {
+            while !self.heard.ends_with(end.as_bytes()) {
+                let (mut buffer, mut out) = ([0; 4096], Vec::new());
+                let count = self.stream.read(&mut buffer).expect("connected");
+                assert!(count > 0, "{end} was due, not the end");
+                self.tls.read(&mut buffer[..count], &mut self.heard, &mut out).expect("TLS");
+                self.stream.write_all(&out).expect("connected");
+            }
+        }
+
+        fn say(&mut self, message: &ServerMessage) {
+            let mut out = Vec::new();
+            self.tls.write(&message.encode().expect("fits"), &mut out).expect("TLS");
+            self.stream.write_all(&out).expect("connected");
+        }
+
+        fn let_in(&mut self) {
+            self.hear("}");
+            self.say(&ServerMessage::Connack { ping_interval: PATIENCE });
+        }
+    }
+
+    fn carol(exchange_timeout: Duration) -> Options {
+        Options {
+            device_id: "carol".parse().expect("valid"),
+            authorization: String::new(),
+            cookie: String::new(),
+            client_ver: String::new(),
+            model: "?".into(),
+            image_channel: "?".into(),
+            levels: Default::default(),
+            exchange_timeout,
+        }
+    }
+
+    fn open(server: &Server) -> Connection {
+        Connection::open(server, carol(PATIENCE)).expect("a server")
+    }
+
+    fn message() -> Notification {
+        Notification {
+            app: "chatter".parse().expect("valid"),
+            id: "AAAAAAAAAAEAAAAAAAAAAA==".parse().expect("valid"),
+            payload: crate::base::Payload::from_json(b"{}").expect("JSON"),
+        }
+    }
+
+    #[test]
+    fn what_comes_is_told_and_acked_and_pings_are_answered() {
+        let (server, served) = server(|mut peer| {
+            peer.let_in();
+            peer.say(&ServerMessage::Ping);
+            peer.hear("{\"T\":\"pong\"}");
+            peer.say(&ServerMessage::Notifications(vec![message()]));
+            peer.hear("{\"T\":\"ack\"}");
+        });
+        let mut device = open(&server);
+        assert_eq!(device.next_event(None), Some(Event::Connected { ping_interval: PATIENCE }));
+        assert_eq!(device.next_event(None), Some(Event::Notifications(vec![message()])));
+        device.ack();
+        served.join().expect("the server heard the ack");
+        assert_eq!(device.next_event(None), Some(Event::Ended(EndReason::Eof)));
+        assert_eq!(device.next_event(None), None);
+    }
+
+    #[test]
+    fn waiting_ends_when_it_should() {
+        let (server, served) = server(|mut peer| {
+            peer.let_in();
+            peer.hear("never said");
+        });
+        let mut device = open(&server);
+        device.next_event(None).expect("let in");
+        assert_eq!(device.next_event(Some(Instant::now() + Duration::from_millis(5))), None);
+        device.close();
+        served.join().expect_err("the server saw the end");
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up() {
+        let (server, served) = server(|mut peer| peer.stream.read_to_end(&mut Vec::new()));
+        let options = carol(Duration::from_millis(30));
+        let mut device = Connection::open(&server, options).expect("a server");
+        assert_eq!(device.next_event(None), Some(Event::Ended(EndReason::Timeout)));
+        drop(device);
+        served.join().expect("no panic").expect("the connection was closed");
+    }
+
+    #[test]
+    fn a_closer_ends_the_wait_from_another_thread() {
+        let (server, _served) = server(|mut peer| {
+            peer.let_in();
+            peer.stream.read_to_end(&mut Vec::new())
+        });
+        let mut device = open(&server);
+        device.next_event(None).expect("let in");
+        let closer = device.closer().expect("open");
+        let closing = thread::spawn(move || closer.close());
+        assert_eq!(device.next_event(None), Some(Event::Ended(EndReason::Eof)));
+        closing.join().expect("no panic");
+    }
+
+    #[test]
+    fn a_server_that_is_not_trusted_is_told_apart() {
+        let (mut server, _served) = server(|mut peer| peer.hear("nothing"));
+        server.name = ServerName::try_from("elsewhere").expect("a name");
+        let Some(Event::Ended(EndReason::Transport(reason))) = open(&server).next_event(None) else {
+            panic!("the certificate is for another name")
+        };
+        assert!(reason.starts_with("TLS: invalid peer certificate"), "{reason}");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_named() {
+        let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let addr = gone.expect("a free port").to_string();
+        let (server, _) = server(|_| ());
+        let error = Connection::open(&Server { addr: addr.clone(), ..server }, carol(PATIENCE)).err();
+        assert_eq!(
+            error.expect("nobody listens").to_string(),
+            format!("{addr}: Connection refused (os error 111)")
+        );
+    }
+}
