@@ -16,7 +16,7 @@ const DESCRIPTORS_PER_LOOP: usize = 3;
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 
 /// Raises the soft limit to the hard one, as far as the system lets it be, and returns what holds now.
-pub(super) fn raise_limit() -> usize {
+pub fn raise_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(DESCRIPTORS_MAX);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
@@ -25,7 +25,7 @@ pub(super) fn raise_limit() -> usize {
 }
 
 /// How many connections of devices `descriptors` allow beside everything else; 0 if not even that fits.
-pub(super) fn device_connections(descriptors: usize, shards: usize) -> usize {
+pub fn device_connections(descriptors: usize, shards: usize) -> usize {
     let loops = DESCRIPTORS_PER_LOOP * (shards + 1);
     descriptors.saturating_sub(API_CONNECTIONS_MAX + STORE_DESCRIPTORS + OTHER_DESCRIPTORS + loops)
 }

@@ -34,7 +34,7 @@ pub struct Options {
     pub connections_max: Option<usize>,
     /// The timing of device sessions.
     pub session: session::server::Options,
-    /// How the API answers.
+    /// How the API answers. Without hosts, devices are told its domain at the real port.
     pub api: api::Options,
     /// How long a caller of the API may take to take an answer.
     pub http_write_timeout: Duration,
@@ -101,7 +101,7 @@ pub struct Server {
 
 impl Server {
     /// Starts to listen and to serve. When this returns both addresses take connections.
-    pub fn start<S>(options: Options, queue: DurableQueue<S>) -> Result<Server, StartError>
+    pub fn start<S>(mut options: Options, queue: DurableQueue<S>) -> Result<Server, StartError>
     where
         S: Store + Send + 'static,
     {
@@ -114,6 +114,9 @@ impl Server {
         let http = listen_for("http", options.http)?;
         let devices = listen_for("devices", options.devices)?;
         let addresses = Addresses { devices: devices.local_addr()?, http: http.local_addr()? };
+        if options.api.hosts.is_empty() {
+            options.api.hosts.push(format!("{}:{}", options.api.domain, addresses.devices.port()));
+        }
         let listeners = Listeners { http, devices, connections_max };
         let threads = assembly::start(options, queue, listeners)?;
         info!("listening for http on {}", addresses.http);
