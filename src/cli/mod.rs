@@ -1,11 +1,108 @@
 //! The command line: one file a subcommand. Reads arguments and configuration, and hands each layer
 //! its own options.
+
+#[cfg(feature = "server")]
+mod certificates;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "device")]
+mod connect;
+#[cfg(feature = "server")]
+mod own_certificate;
+#[cfg(feature = "server")]
+mod serve;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Runs the command that the arguments name.
+use clap::Parser;
+
+/// Push messages for Lomiri and other Linux phones.
+#[derive(Parser)]
+#[command(name = "lomiri-push", version, about)]
+#[command(after_help = "`lomiri-push COMMAND --help` tells more about a command.")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    #[cfg(feature = "server")]
+    Serve(Box<serve::Arguments>),
+    #[cfg(feature = "device")]
+    Connect(connect::Arguments),
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+enum Failure {
+    /// The command line or the configuration cannot be used: nothing was tried. Exit status 2.
+    Usage(String),
+    /// It went wrong on the way. Exit status 1.
+    Run(String),
+    /// The same, and whoever asked has been told.
+    #[cfg(feature = "device")]
+    Told,
+}
+
+/// Runs the command that the arguments name. Exit status: 0 if all went well, 1 if not, 2 if the
+/// command line or the configuration cannot be used.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let outcome = match CommandLine::parse().command {
+        #[cfg(feature = "server")]
+        Command::Serve(arguments) => serve::run(*arguments),
+        #[cfg(feature = "device")]
+        Command::Connect(arguments) => connect::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Something on this machine did not work.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Run(error.to_string())
+    }
+}
+
+#[cfg(feature = "server")]
+impl From<config::ConfigError> for Failure {
+    fn from(error: config::ConfigError) -> Failure {
+        Failure::Usage(error.to_string())
+    }
+}
+
+impl Failure {
+    fn report(&self) -> ExitCode {
+        let (line, status) = match self {
+            Failure::Usage(line) => (Some(line), 2),
+            Failure::Run(line) => (Some(line), 1),
+            #[cfg(feature = "device")]
+            Failure::Told => (None, 1),
+        };
+        if let Some(line) = line {
+            // Nobody may be left to read it; the exit status still tells.
+            let _ = writeln!(io::stderr(), "lomiri-push: {line}");
+        }
+        ExitCode::from(status)
+    }
+}
+
+/// Writes one line to stdout. Whoever reads it may have gone, and had what they wanted.
+#[cfg(feature = "server")]
+fn say(line: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Run(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Logs to stderr in env_logger's default format: what `RUST_LOG` says, else from info up.
+fn start_logging() {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
 }

@@ -59,10 +59,10 @@ pub struct Flags {
     /// The size of a request's body [default: 6144]
     #[arg(long, value_name = "BYTES")]
     body_bytes_max: Option<String>,
-    /// Messages in the whole queue [default: 2000000]
+    /// Messages in the whole queue [default: 1000000]
     #[arg(long, value_name = "NUMBER")]
     queue_messages_max: Option<String>,
-    /// Bytes of payload in the whole queue [default: 2147483648]
+    /// Bytes of rows in the whole queue [default: 2147483648]
     #[arg(long, value_name = "BYTES")]
     queue_bytes_max: Option<String>,
     /// Below this much free disk no message is taken [default: 268435456]

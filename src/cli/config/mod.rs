@@ -15,9 +15,12 @@ use std::time::Duration;
 
 use rustls::pki_types::DnsName;
 
+use crate::queue::Limits;
+use crate::reactor::device_connections;
+
 pub use flags::Flags;
 pub use settings::ConfigError;
-use settings::{Given, Settings};
+use settings::{Given, Settings, Value};
 use values::{address, count, duration, number, text};
 
 /// Shortest interval or timeout: below it a loop would do nothing else.
@@ -30,12 +33,10 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 const PAYLOAD_BYTES_MAX: usize = 32 * 1024;
 /// Largest request body: each API connection may hold one.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Most pending messages of one app on one device: they are replaced and cleared one by one.
-const NOTIFICATIONS_PER_APP_MAX: usize = 10_000;
+/// Most messages in the queue: all that one machine's memory could index.
+const QUEUE_MESSAGES_MAX: usize = 1_000_000_000;
 /// Most device loops: more than the cores of any machine this is meant for.
 const SHARDS_MAX: usize = 256;
-/// Most connections: what 32-bit session keys can count.
-const CONNECTIONS_MAX: usize = i32::MAX as usize;
 /// Where only the disk sets a bound: as far as TOML's numbers reach.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
@@ -75,13 +76,13 @@ pub struct Config {
     /// The size of a request's body, in bytes.
     pub body_bytes_max: usize,
     /// Messages in the whole queue.
-    pub queue_messages_max: u64,
-    /// Bytes of payload in the whole queue.
+    pub queue_messages_max: usize,
+    /// Bytes on disk of the whole queue's rows.
     pub queue_bytes_max: u64,
     /// Below this many free bytes on the disk no message is taken.
     pub disk_free_bytes_min: u64,
-    /// Connections of devices; without, as many as descriptors allow.
-    pub connections_max: Option<usize>,
+    /// Connections of devices, as many as descriptors allow at most.
+    pub connections_max: usize,
     /// What the operator should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -95,11 +96,11 @@ pub struct CertificateFiles {
     pub key: NamedFile,
 }
 
-/// A file that a key of the configuration names.
+/// A file, and the key of the configuration that names it, if one does.
 #[derive(Clone, PartialEq)]
 pub struct NamedFile {
     path: PathBuf,
-    given: Given,
+    given: Option<Given>,
 }
 
 /// A user and a password.
@@ -120,6 +121,8 @@ pub struct Secret(pub String);
 pub struct Surroundings {
     /// The cores of this machine.
     pub cores: usize,
+    /// How many files and connections this process may have open.
+    pub descriptors: usize,
     /// This machine's name.
     pub host_name: String,
     /// Where state is kept, if the environment says so.
@@ -137,6 +140,8 @@ impl Config {
     }
 
     fn read(from: &mut Settings, around: &Surroundings) -> Result<Config, ConfigError> {
+        let queue = Limits::default();
+        let shards = from.read_or("shards", count(1..=SHARDS_MAX), around.cores.clamp(1, SHARDS_MAX))?;
         let timeout = || duration(INTERVAL_MIN..=TIMEOUT_MAX);
         from.read("device_auth", values::device_auth)?;
         let config = Config {
@@ -154,20 +159,28 @@ impl Config {
             http_write_timeout: from.read_or("http_write_timeout", timeout(), seconds(10))?,
             max_notifications_per_app: from.read_or(
                 "max_notifications_per_app",
-                count(1..=NOTIFICATIONS_PER_APP_MAX),
-                100,
+                count(1..=queue.messages_per_device_max),
+                queue.messages_per_app_max,
             )?,
             delivery_domain: from.read_or("delivery_domain", values::domain, around.host_name.clone())?,
             delivery_hosts: from.read_or("delivery_hosts", values::hosts, Vec::new())?,
             data_dir: data_dir(from, around)?,
-            shards: from.read_or("shards", count(1..=SHARDS_MAX), around.cores.clamp(1, SHARDS_MAX))?,
+            shards,
             stats: stats(from)?,
             payload_bytes_max: from.read_or("payload_bytes_max", count(1..=PAYLOAD_BYTES_MAX), 4 << 10)?,
             body_bytes_max: from.read_or("body_bytes_max", count(1..=BODY_BYTES_MAX), 6 << 10)?,
-            queue_messages_max: from.read_or("queue_messages_max", number(1..=NUMBER_MAX), 2_000_000)?,
-            queue_bytes_max: from.read_or("queue_bytes_max", number(1..=NUMBER_MAX), 2 << 30)?,
-            disk_free_bytes_min: from.read_or("disk_free_bytes_min", number(0..=NUMBER_MAX), 256 << 20)?,
-            connections_max: from.read("connections_max", count(1..=CONNECTIONS_MAX))?,
+            queue_messages_max: from.read_or(
+                "queue_messages_max",
+                count(1..=QUEUE_MESSAGES_MAX),
+                queue.messages_max,
+            )?,
+            queue_bytes_max: from.read_or("queue_bytes_max", number(1..=NUMBER_MAX), queue.bytes_max)?,
+            disk_free_bytes_min: from.read_or(
+                "disk_free_bytes_min",
+                number(0..=NUMBER_MAX),
+                queue.free_disk_min_bytes,
+            )?,
+            connections_max: connections_max(from, around.descriptors, shards)?,
             warnings: warnings(from)?,
         };
         from.refuse_unknown()?;
@@ -213,7 +226,7 @@ fn certificate(
 
 fn file(from: &mut Settings, key: &'static str) -> Result<Option<NamedFile>, ConfigError> {
     let Some(name) = from.read(key, text)? else { return Ok(None) };
-    Ok(from.find(key).map(|given| NamedFile { path: given.resolve(&name), given: given.clone() }))
+    Ok(from.find(key).map(|given| NamedFile { path: given.resolve(&name), given: Some(given.clone()) }))
 }
 
 fn data_dir(from: &mut Settings, around: &Surroundings) -> Result<PathBuf, ConfigError> {
@@ -239,6 +252,19 @@ fn stats(from: &mut Settings) -> Result<Option<Credentials>, ConfigError> {
         (Some(_), None) => Err(refuse_one_of(from, ["stats_user"; 2], "needs stats_password as well".into())),
         (None, Some(_)) => Err(refuse_one_of(from, ["stats_password"; 2], "needs stats_user as well".into())),
     }
+}
+
+/// As many as `descriptors` leave for devices, or fewer if so wanted. With none to leave the server
+/// will say so when it starts.
+fn connections_max(from: &mut Settings, descriptors: usize, shards: usize) -> Result<usize, ConfigError> {
+    let allowed = device_connections(descriptors, shards);
+    let check = |value: &Value| match count(1..=usize::MAX >> 1)(value)? {
+        wanted if wanted > allowed => {
+            Err(format!("the limit of {descriptors} open files allows for {allowed}"))
+        }
+        wanted => Ok(wanted),
+    };
+    from.read_or("connections_max", check, allowed)
 }
 
 /// The existing server's sizes of its inner queues have nothing to size here.
@@ -268,7 +294,17 @@ impl NamedFile {
 
     /// The complaint that the file cannot be used because of `problem`.
     pub fn refuse(&self, problem: String) -> ConfigError {
-        self.given.refuse(problem)
+        match &self.given {
+            Some(given) => given.refuse(problem),
+            None => ConfigError::Value { place: self.path.display().to_string(), problem },
+        }
+    }
+}
+
+/// A file that the configuration does not name.
+impl From<PathBuf> for NamedFile {
+    fn from(path: PathBuf) -> NamedFile {
+        NamedFile { path, given: None }
     }
 }
 
@@ -285,11 +321,12 @@ impl fmt::Debug for Secret {
 }
 
 impl Surroundings {
-    /// What this process finds around itself.
-    pub fn look() -> Surroundings {
+    /// What this process finds around itself, with leave to have so many descriptors open.
+    pub fn look(descriptors: usize) -> Surroundings {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Surroundings {
             cores: thread::available_parallelism().map_or(1, NonZero::get),
+            descriptors,
             host_name: host_name(),
             state_folder: state_folder(variable),
         }

@@ -9,7 +9,12 @@ use super::*;
 const SAMPLE: &str = include_str!("../../../lomiri-push.toml");
 
 fn around() -> Surroundings {
-    Surroundings { cores: 4, host_name: "push.example.org".into(), state_folder: Some("/state".into()) }
+    Surroundings {
+        cores: 4,
+        descriptors: 20_000,
+        host_name: "push.example.org".into(),
+        state_folder: Some("/var/lib/lomiri-push".into()),
+    }
 }
 
 fn read(text: &str) -> Result<Config, ConfigError> {
@@ -55,9 +60,8 @@ fn the_sample_shows_every_key_with_its_default() {
         certificate: shown.certificate.clone(),
         http_certificate: shown.http_certificate.clone(),
         delivery_hosts: vec!["push.example.org:9090".into()],
-        data_dir: "/var/lib/lomiri-push".into(),
         stats: shown.stats.clone(),
-        connections_max: Some(19_000),
+        connections_max: 19_000,
         ..read("").expect("valid")
     };
     assert_eq!(shown, examples);
@@ -169,6 +173,10 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
         (
             "disk_free_bytes_min = -1",
             "disk_free_bytes_min = -1: must be a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            "connections_max = 19346",
+            "connections_max = 19346: the limit of 20000 open files allows for 19345",
         ),
         (
             "device_auth = \"required\"",

@@ -1,0 +1,186 @@
+//! `connect`: a device in a terminal. It connects, prints what arrives, and acks what it has printed.
+
+mod line;
+
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, thread};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Failure, start_logging};
+use crate::base::{ChannelId, DeviceId, Level};
+use crate::device::{Connection, Server};
+use crate::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
+use crate::tls::{ClientConfig, ServerName, Trust, device_config};
+
+/// Connects as a device and prints what arrives
+///
+/// Each message is acked when it is printed, so the server drops it: don't pass for a device that
+/// someone uses. Ends with status 0 on Ctrl-C, or when --count messages have come.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The wire format; so far there is 0, which deployed phones speak
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(0..=0))]
+    wire: u8,
+    /// Where the server listens for devices
+    #[arg(long, value_name = "HOST:PORT")]
+    addr: String,
+    #[command(flatten)]
+    trust: TrustArguments,
+    /// The name in the server's certificate [default: the host of --addr]
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+    /// Who to connect as: 1 to 128 characters of ASCII without space
+    #[arg(long, value_name = "ID")]
+    device_id: DeviceId,
+    /// The device's model, for system broadcasts
+    #[arg(long, value_name = "NAME", default_value = "?")]
+    model: String,
+    /// The device's image channel, for system broadcasts
+    #[arg(long, value_name = "NAME", default_value = "?")]
+    channel: String,
+    /// The last system broadcast that the device has had
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    level: Option<i64>,
+    /// Exit when so many messages have come
+    #[arg(long, value_name = "NUMBER")]
+    count: Option<u64>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct TrustArguments {
+    /// Believe a server whose certificate is, or leads to, one in this PEM file
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Believe any server: for tries on one's own machine
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Why the printing stopped.
+enum Stop {
+    /// As many messages came as were asked for.
+    Enough,
+    /// A signal came.
+    Asked,
+    /// Whoever read the output has gone.
+    Unread,
+    /// The session ended, which has been printed.
+    Ended,
+}
+
+/// Stays connected until the session ends, the count is reached or a signal comes.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    start_logging();
+    let server = server(&arguments)?;
+    let connection =
+        Connection::open(&server, options(&arguments)).map_err(|error| Failure::Run(error.to_string()))?;
+    let is_stopping = close_on_signal(&connection)?;
+    let printed = print_all(connection, &arguments, &is_stopping);
+    match printed.map_err(|error| Failure::Run(format!("cannot write to stdout: {error}")))? {
+        Stop::Enough | Stop::Asked | Stop::Unread => Ok(()),
+        Stop::Ended => Err(Failure::Told),
+    }
+}
+
+fn server(arguments: &Arguments) -> Result<Server, Failure> {
+    let host = arguments.addr.rsplit_once(':').map_or(arguments.addr.as_str(), |(host, _)| host);
+    let name = arguments.domain.as_deref().unwrap_or(host.trim_matches(['[', ']'])).to_owned();
+    let name = ServerName::try_from(name.clone()).map_err(|_| {
+        Failure::Usage(format!("no certificate can be for `{}`: give --domain", name.escape_debug()))
+    })?;
+    Ok(Server { addr: arguments.addr.clone(), name, tls: trust(arguments.trust.ca.as_deref())? })
+}
+
+/// Believes servers by the certificates in the file `ca`, or else any server.
+fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
+    let Some(file) = ca else {
+        return Ok(device_config(&Trust::Insecure).expect("there is no certificate that could be wrong"));
+    };
+    let refuse = |problem: String| Failure::Usage(format!("--ca {}: {problem}", file.display()));
+    let pem = fs::read(file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    device_config(&Trust::CaPem(pem)).map_err(|error| refuse(error.to_string()))
+}
+
+fn options(arguments: &Arguments) -> Options {
+    let levels = arguments.level.map(|level| (ChannelId::SYSTEM, Level(level)));
+    Options {
+        model: arguments.model.clone(),
+        image_channel: arguments.channel.clone(),
+        levels: levels.into_iter().collect(),
+        device_id: arguments.device_id.clone(),
+        authorization: String::new(),
+        cookie: String::new(),
+        client_ver: env!("CARGO_PKG_VERSION").into(),
+        exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
+    }
+}
+
+/// Lets SIGINT and SIGTERM close the connection. Tells whether one has come.
+fn close_on_signal(connection: &Connection) -> io::Result<Arc<AtomicBool>> {
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let (closer, stopping) = (connection.closer()?, is_stopping.clone());
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            stopping.store(true, Ordering::SeqCst);
+            closer.close();
+        }
+    });
+    Ok(is_stopping)
+}
+
+/// Prints what comes, and acks it then.
+fn print_all(
+    mut connection: Connection,
+    arguments: &Arguments,
+    is_stopping: &AtomicBool,
+) -> io::Result<Stop> {
+    let mut wanted = arguments.count.unwrap_or(u64::MAX);
+    while let Some(event) = connection.next_event(None) {
+        if is_stopping.load(Ordering::SeqCst) {
+            return Ok(Stop::Asked);
+        }
+        match print(&event, arguments.json) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Stop::Unread),
+            printed => printed?,
+        }
+        if matches!(event, Event::Broadcast(_) | Event::Notifications(_)) {
+            connection.ack();
+            wanted = wanted.saturating_sub(messages_in(&event));
+        }
+        if wanted == 0 {
+            connection.close();
+            return Ok(Stop::Enough);
+        }
+    }
+    Ok(Stop::Ended)
+}
+
+fn messages_in(event: &Event) -> u64 {
+    match event {
+        Event::Notifications(notifications) => notifications.len() as u64,
+        Event::Broadcast(broadcast) => broadcast.payloads.as_ref().map_or(0, Vec::len) as u64,
+        _ => 0,
+    }
+}
+
+/// Prints all of `event`; it is out of this process when this returns.
+fn print(event: &Event, as_json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for line in line::lines(event) {
+        match as_json {
+            true => writeln!(stdout, "{}", serde_json::to_string(&line)?)?,
+            false => writeln!(stdout, "{line}")?,
+        }
+    }
+    stdout.flush()
+}

@@ -1,0 +1,185 @@
+//! `serve`: the push server as a process. Configuration, certificates and signals are dealt with
+//! here; what the server does is the other layers' business.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use log::{info, warn};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use super::certificates::Shown;
+use super::config::{CertificateFiles, Config, Flags, Surroundings};
+use super::own_certificate::{chain_path, key_path, make_if_missing};
+use super::{Failure, say, start_logging};
+use crate::api::{self, StatsCredential};
+use crate::queue::Limits;
+use crate::reactor::{self, Clock, Control, Server};
+use crate::session;
+use crate::store::{Disk, DurableQueue};
+
+/// Runs the push server
+///
+/// Without a configuration it listens for devices on all addresses and for app servers on loopback,
+/// keeps its data under $STATE_DIRECTORY or in the XDG state folder, and makes itself a certificate
+/// at first start.
+///
+/// SIGTERM and SIGINT stop it (a second one at once), SIGHUP loads a renewed certificate. It logs to
+/// stderr: $RUST_LOG says what, from `info` up if unset.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The configuration, in TOML: see the commented sample lomiri-push.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only check that configuration, certificates and keys can be used; changes nothing
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The certificates of both listeners; the API may have none.
+struct Certificates {
+    devices: Shown,
+    http: Option<Shown>,
+}
+
+/// Runs the server until it is told to stop, or only checks its configuration.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let around = Surroundings::look(reactor::raise_limit());
+    let config = Config::load(arguments.config.as_deref(), arguments.flags, &around)?;
+    match arguments.check {
+        true => check(&config, arguments.config.as_deref()),
+        false => serve(config, &around),
+    }
+}
+
+/// The server's own certificate may not be there yet; a half of it is not in order.
+fn check(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+    let own = own_files(&config.data_dir);
+    match &config.certificate {
+        None if !own.chain.path().exists() && !own.key.path().exists() => {}
+        given => drop(Shown::load(given.clone().unwrap_or(own))?),
+    }
+    config.http_certificate.clone().map(Shown::load).transpose()?;
+    let subject = file.map_or("the default configuration".into(), |file| file.display().to_string());
+    say(&format!("{subject} is in order"))
+}
+
+fn serve(config: Config, around: &Surroundings) -> Result<(), Failure> {
+    start_logging();
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    // A second signal ends the process whatever it is doing; the first is waited for below.
+    let signals = watch_signals().map_err(|error| failed("cannot watch for signals", &error))?;
+    // What the configuration names and cannot be used is told before anything is made.
+    let http = config.http_certificate.clone().map(Shown::load).transpose()?;
+    let given = config.certificate.clone().map(Shown::load).transpose()?;
+    let queue = open_queue(&config)?;
+    let devices = given.map_or_else(|| own_certificate(&config, around), Ok)?;
+    devices.warn_unless_for(&config.delivery_domain);
+
+    let certificates = Certificates { devices, http };
+    let server = Server::start(options(&config, &certificates), queue)
+        .map_err(|error| failed("cannot start", &error))?;
+    handle_signals(signals, server.control(), certificates);
+    server.wait().map_err(|error| failed("stopped", &error))?;
+    info!("stopped");
+    Ok(())
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::Run(format!("{what}: {error}"))
+}
+
+/// The queue as it stands on disk, which is for this server's user alone to read.
+fn open_queue(config: &Config) -> Result<DurableQueue<Disk>, Failure> {
+    let folder = &config.data_dir;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| Failure::Run(format!("{}: cannot be made: {error}", folder.display())))?;
+    let limits = Limits {
+        messages_per_app_max: config.max_notifications_per_app,
+        messages_max: config.queue_messages_max,
+        bytes_max: config.queue_bytes_max,
+        free_disk_min_bytes: config.disk_free_bytes_min,
+        ..Limits::default()
+    };
+    let store = Disk::open(&folder.join("queue")).map_err(|error| failed("the queue", &error))?;
+    DurableQueue::open(store, limits, Clock::new().now()).map_err(|error| failed("the queue", &error))
+}
+
+fn own_files(folder: &Path) -> CertificateFiles {
+    CertificateFiles { chain: chain_path(folder).into(), key: key_path(folder).into() }
+}
+
+/// The certificate that the server made itself, now or at an earlier start.
+fn own_certificate(config: &Config, around: &Surroundings) -> Result<Shown, Failure> {
+    let names = [config.delivery_domain.as_str(), &around.host_name];
+    let is_new = make_if_missing(&config.data_dir, &names)
+        .map_err(|error| failed("the server's own certificate", &error))?;
+    let files = own_files(&config.data_dir);
+    let (verb, path) = (if is_new { "made" } else { "using" }, files.chain.path().display());
+    info!("{verb} own certificate {path}");
+    Shown::load(files).map_err(|error| failed("the server's own certificate", &error))
+}
+
+fn options(config: &Config, certificates: &Certificates) -> reactor::Options {
+    reactor::Options {
+        devices: config.addr,
+        http: config.http_addr,
+        certificates: certificates.devices.certificates(),
+        http_certificates: certificates.http.as_ref().map(Shown::certificates),
+        shards: config.shards,
+        connections_max: Some(config.connections_max),
+        session: session::server::Options {
+            ping_interval: config.ping_interval,
+            exchange_timeout: config.exchange_timeout,
+        },
+        api: api::Options {
+            body_bytes_max: config.body_bytes_max,
+            payload_bytes_max: config.payload_bytes_max,
+            read_timeout: config.http_read_timeout,
+            hosts: config.delivery_hosts.clone(),
+            domain: config.delivery_domain.clone(),
+            stats: config.stats.as_ref().map(|stats| StatsCredential::new(&stats.user, &stats.password.0)),
+        },
+        http_write_timeout: config.http_write_timeout,
+    }
+}
+
+fn watch_signals() -> io::Result<Signals> {
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, is_stopping.clone())?;
+        flag::register(signal, is_stopping.clone())?;
+    }
+    Signals::new([SIGINT, SIGTERM, SIGHUP])
+}
+
+fn handle_signals(mut signals: Signals, server: Control, certificates: Certificates) {
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => certificates.reload(),
+                _ => server.terminate(),
+            }
+        }
+    });
+}
+
+impl Certificates {
+    fn reload(&self) {
+        self.devices.reload();
+        self.http.iter().for_each(Shown::reload);
+    }
+}

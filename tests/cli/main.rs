@@ -1,0 +1,8 @@
+//! The binary as operators and scripts meet it: exit statuses, exact lines, signals, and a message on
+//! its way from `curl` to a terminal.
+#![cfg(all(feature = "server", feature = "device"))]
+
+mod connect;
+mod process;
+mod serve;
+mod usage;

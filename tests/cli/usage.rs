@@ -1,0 +1,89 @@
+//! Command lines and configurations that are refused, or only checked.
+
+use std::fs;
+
+use crate::process::{binary, configuration_file, folder, run, stderr, stdout, text};
+
+fn refused(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    stderr(&output)
+}
+
+#[test]
+fn help_lists_the_commands_with_a_line_each() {
+    let output = run(&["--help"]);
+    assert!(output.status.success());
+    let help = stdout(&output);
+    for line in ["serve    Runs the push server", "connect  Connects as a device"] {
+        assert!(help.contains(line), "{line} is missing in\n{help}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_one_line_and_status_2() {
+    let folder = folder("ping_intervall = \"10s\"");
+    let file = configuration_file(&folder);
+    let file = text(&file);
+    let expected = format!("lomiri-push: {file}:2: ping_intervall = \"10s\": unknown key\n");
+    assert_eq!(refused(&["serve", "--config", file]), expected);
+    assert_eq!(refused(&["serve", "--config", file, "--check"]), expected);
+
+    let missing = "lomiri-push: /no/such.toml: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(refused(&["serve", "--config", "/no/such.toml"]), missing);
+    let flag = "lomiri-push: --shards 0: must be a whole number from 1 to 256\n";
+    assert_eq!(refused(&["serve", "--shards", "0"]), flag);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_named_and_nothing_is_made() {
+    let folder = folder("cert_pem_file = \"cert.pem\"\nkey_pem_file = \"key.pem\"");
+    fs::write(folder.path().join("cert.pem"), "nonsense").expect("writable");
+    fs::write(folder.path().join("key.pem"), "nonsense").expect("writable");
+    let file = configuration_file(&folder);
+    let line =
+        format!("lomiri-push: {}:2: cert_pem_file = \"cert.pem\": no certificate in it\n", text(&file));
+    assert_eq!(refused(&["serve", "--config", text(&file)]), line);
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn a_check_says_so_and_makes_nothing() {
+    let folder = folder("");
+    let file = configuration_file(&folder);
+    let output = run(&["serve", "--check", "--config", text(&file)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), format!("{} is in order\n", text(&file)));
+    assert_eq!(stderr(&output), "");
+    assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "only the configuration");
+}
+
+#[test]
+fn defaults_need_no_configuration() {
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let output = binary(&["serve", "--check"]).env("STATE_DIRECTORY", state.path()).output().expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "the default configuration is in order\n");
+}
+
+#[test]
+fn a_closed_stdout_is_no_panic() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let mut command = binary(&["serve", "--check"]);
+    let output = command.env("STATE_DIRECTORY", state.path()).stdout(writer).output().expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn connect_speaks_wire_0_only_and_must_be_told_whom_to_believe() {
+    let device = ["--addr", "localhost:1", "--device-id", "carol"];
+    let with = |more: &[&'static str]| [&["connect"], &device[..], more].concat();
+    refused(&with(&["--wire", "1", "--insecure"]));
+    refused(&with(&["--wire", "0"]));
+    let line = "lomiri-push: --ca /no/such.pem: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(refused(&with(&["--wire", "0", "--ca", "/no/such.pem"])), line);
+}
