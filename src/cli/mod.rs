@@ -7,6 +7,8 @@ mod certificates;
 pub mod config;
 #[cfg(feature = "device")]
 mod connect;
+#[cfg(feature = "demo")]
+mod demo;
 #[cfg(feature = "server")]
 mod own_certificate;
 #[cfg(feature = "server")]
@@ -32,6 +34,8 @@ enum Command {
     Serve(Box<serve::Arguments>),
     #[cfg(feature = "device")]
     Connect(connect::Arguments),
+    #[cfg(feature = "demo")]
+    Demo(demo::Arguments),
 }
 
 /// Why a command did not do what it was asked to.
@@ -54,6 +58,8 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(*arguments),
         #[cfg(feature = "device")]
         Command::Connect(arguments) => connect::run(arguments),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => demo::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ fn help_lists_the_commands_with_a_line_each() {
     let output = run(&["--help"]);
     assert!(output.status.success());
     let help = stdout(&output);
-    for line in ["serve    Runs the push server", "connect  Connects as a device"] {
+    for line in ["serve    Runs the push server", "connect  Connects as a device", "demo     Tells a story"] {
         assert!(help.contains(line), "{line} is missing in\n{help}");
     }
 }

@@ -1,0 +1,87 @@
+//! Tells the demo's steps, each with its time: as lines that a person enjoys, or as one JSON object a
+//! line. Knows nothing of the story.
+
+use std::env;
+use std::io::{self, IsTerminal};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::{Failure, say};
+
+/// Prints steps to stdout. Times are milliseconds since it was made.
+pub struct Teller {
+    began: Instant,
+    form: Form,
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Json,
+    Lines { coloured: bool },
+}
+
+/// How a step feels.
+#[derive(Clone, Copy)]
+pub enum Tone {
+    /// Something is done.
+    Plain,
+    /// Something came out as it should.
+    Good,
+    /// Something bad happens, on purpose or not.
+    Bad,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    step: &'a str,
+    ms: u64,
+    #[serde(flatten)]
+    details: &'a Value,
+}
+
+impl Teller {
+    /// Colours are for terminals, and for those who don't mind (<https://no-color.org>).
+    pub fn new(json: bool) -> Teller {
+        let colours_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let coloured = io::stdout().is_terminal() && !colours_unwanted;
+        Teller { began: Instant::now(), form: if json { Form::Json } else { Form::Lines { coloured } } }
+    }
+
+    /// A line without a time, for people only.
+    pub fn headline(&self, line: &str) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => Ok(()),
+            Form::Lines { coloured: true } => say(&format!("\x1b[1m{line}\x1b[0m\n")),
+            Form::Lines { coloured: false } => say(&format!("{line}\n")),
+        }
+    }
+
+    /// The last step: all went well.
+    pub fn end(&self) -> Result<(), Failure> {
+        self.tell("done", Tone::Good, "All came out as it should.", &json!({ "ok": true }))
+    }
+
+    /// One step. `details` is an object, for programs; `line` says the same to people.
+    pub fn tell(&self, step: &str, tone: Tone, line: &str, details: &Value) -> Result<(), Failure> {
+        let ms = self.began.elapsed().as_millis() as u64;
+        let text = match self.form {
+            Form::Json => serde_json::to_string(&Step { step, ms, details }).expect("details are an object"),
+            Form::Lines { coloured } => in_colours(coloured, ms, tone, line),
+        };
+        say(&text)
+    }
+}
+
+fn in_colours(coloured: bool, ms: u64, tone: Tone, line: &str) -> String {
+    let (mark, colour) = match tone {
+        Tone::Plain => (' ', "0"),
+        Tone::Good => ('✓', "32"),
+        Tone::Bad => ('✗', "31"),
+    };
+    match coloured {
+        true => format!("\x1b[2m{ms:>6} ms\x1b[0m  \x1b[{colour}m{mark} {line}\x1b[0m"),
+        false => format!("{ms:>6} ms  {mark} {line}"),
+    }
+}
