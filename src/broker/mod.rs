@@ -3,6 +3,8 @@
 
 mod broadcasts;
 mod delivery;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 use std::collections::{HashMap, VecDeque};

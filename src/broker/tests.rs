@@ -1,0 +1,145 @@
+//! One shard, one device, and a queue that answers when the test says so: what depends on an order
+//! of events that the simulation in `tests/world` does not produce.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::base::{MessageId, Payload, Seq, Wall};
+use crate::protocol::wire0::{self, DeviceMessage};
+
+const KEY: SessionKey = SessionKey(0);
+const SESSION: SessionId = SessionId(1);
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+
+fn carol() -> DeviceId {
+    "carol".parse().expect("a device id")
+}
+
+/// A shard to which Carol has just connected; her first question to the queue is open.
+fn shard_with_carol() -> Broker {
+    let session = server::Options { ping_interval: PING_INTERVAL, exchange_timeout: Duration::from_secs(10) };
+    let options = Options { shard: ShardId(0), shards: 1, session: Arc::new(session) };
+    let mut broker = Broker::new(options, Arc::new(Channel::default()));
+    broker.handle_accepted(KEY, SESSION, Now::default());
+    let connect = DeviceMessage::Connect(Connect {
+        device_id: carol(),
+        authorization: String::new(),
+        cookie: String::new(),
+        client_ver: String::new(),
+        model: "?".into(),
+        image_channel: "?".into(),
+        levels: BTreeMap::new(),
+    });
+    let frame = connect.encode().expect("short");
+    broker.handle_bytes(KEY, &[&[wire0::VERSION], &frame[..]].concat(), Now::default());
+    broker
+}
+
+fn answer(broker: &mut Broker, message: DeviceMessage, now: Now) {
+    broker.handle_bytes(KEY, &message.encode().expect("short"), now);
+}
+
+fn message(seq: u64, expires: u64) -> Arc<PendingMessage> {
+    Arc::new(PendingMessage {
+        id: MessageId::new(Seq(seq), [0; 8]),
+        app: "chatter".parse().expect("an app id"),
+        expires: Wall(expires),
+        payload: Payload::from_json(seq.to_string().as_bytes()).expect("JSON"),
+    })
+}
+
+fn queued(seq: u64, expires: u64) -> Event {
+    Event::Queued { device: carol(), message: message(seq, expires) }
+}
+
+fn page(messages: Vec<Arc<PendingMessage>>, more: bool, newest: u64) -> Page {
+    Page { device: carol(), session: SESSION, messages, more, newest: Seq(newest) }
+}
+
+/// What the shard wants done, in short: frames by their kind and payloads, questions by where they begin.
+fn wanted(broker: &mut Broker) -> Vec<String> {
+    let describe = |action| match action {
+        Action::Send(_, frame) => {
+            let body = String::from_utf8_lossy(&frame[2..]).into_owned();
+            let payloads = body.split("\"P\":").skip(1).filter_map(|rest| rest.split('}').next());
+            let kind = body.split('"').nth(3).expect("T comes first").to_owned();
+            payloads.fold(kind, |text, payload| format!("{text} {payload}"))
+        }
+        Action::Command(Command::Fetch { after, .. }) => format!("fetch after {}", after.0),
+        Action::Command(Command::Acked { seqs, .. }) => format!("acked {}", seqs.len()),
+        Action::Close(_, _, reason) => format!("close: {reason}"),
+        other => format!("{other:?}"),
+    };
+    std::iter::from_fn(|| broker.poll_action()).map(describe).collect()
+}
+
+#[test]
+fn a_message_that_expired_on_its_way_from_the_queue_is_not_sent() {
+    let mut broker = shard_with_carol();
+    assert_eq!(wanted(&mut broker), ["connack", "fetch after 0"]);
+    let now = Now { wall: Wall(100), ..Now::default() };
+    broker.handle_page(&page(vec![message(1, 100), message(2, 101)], false, 2), now);
+    assert_eq!(wanted(&mut broker), ["notifications 2"]);
+    answer(&mut broker, DeviceMessage::Ack, now);
+    assert_eq!(wanted(&mut broker), ["acked 1"]);
+    broker.handle_event(queued(3, 100), now);
+    assert!(wanted(&mut broker).is_empty());
+    broker.handle_event(queued(4, 101), now);
+    assert_eq!(wanted(&mut broker), ["notifications 4"]);
+}
+
+#[test]
+fn a_page_that_finds_the_session_in_a_ping_is_asked_for_again() {
+    let mut broker = shard_with_carol();
+    let now = Now::default() + PING_INTERVAL;
+    broker.handle_timeout(now);
+    assert_eq!(wanted(&mut broker), ["connack", "fetch after 0", "ping"]);
+    broker.handle_page(&page(vec![message(1, 1_000_000)], false, 1), now);
+    assert!(wanted(&mut broker).is_empty());
+    answer(&mut broker, DeviceMessage::Pong, now);
+    assert_eq!(wanted(&mut broker), ["fetch after 0"]);
+    broker.handle_page(&page(vec![message(1, 1_000_000)], false, 1), now);
+    assert_eq!(wanted(&mut broker), ["notifications 1"]);
+}
+
+#[test]
+fn a_message_that_is_told_and_stands_in_the_page_too_is_sent_once() {
+    let mut broker = shard_with_carol();
+    let now = Now::default();
+    broker.handle_event(queued(1, 9), now);
+    broker.handle_page(&page(vec![message(1, 9)], false, 1), now);
+    broker.handle_event(queued(1, 9), now);
+    assert_eq!(wanted(&mut broker), ["connack", "fetch after 0", "notifications 1"]);
+    answer(&mut broker, DeviceMessage::Ack, now);
+    assert_eq!(wanted(&mut broker), ["acked 1"]);
+}
+
+#[test]
+fn a_page_for_an_earlier_session_is_not_taken() {
+    let mut broker = shard_with_carol();
+    wanted(&mut broker);
+    let late = Page { session: SessionId(0), ..page(vec![message(1, 9)], false, 1) };
+    broker.handle_page(&late, Now::default());
+    assert!(wanted(&mut broker).is_empty());
+}
+
+#[test]
+fn a_page_full_of_expired_messages_leads_to_the_next_page() {
+    let mut broker = shard_with_carol();
+    wanted(&mut broker);
+    let now = Now { wall: Wall(100), ..Now::default() };
+    broker.handle_page(&page(vec![message(1, 1), message(2, 1)], true, 7), now);
+    assert_eq!(wanted(&mut broker), ["fetch after 2"]);
+}
+
+#[test]
+fn shutdown_ends_every_session() {
+    let mut broker = shard_with_carol();
+    wanted(&mut broker);
+    broker.shutdown(Now::default());
+    assert_eq!(wanted(&mut broker), ["close: shutdown"]);
+    assert_eq!(broker.next_deadline(), None);
+    assert_eq!(broker.counts(), Counts::default());
+}

@@ -1,0 +1,298 @@
+//! Joins shards, queue and devices as the reactor's threads do, one step at a time and without any.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lomiri_push::base::{DeviceId, Monotonic, Now, SessionId, ShardId, Wall};
+use lomiri_push::broker::{Action, Broker, Options, SessionKey};
+use lomiri_push::queue::{Answer, Command, Counts, Event, Limits};
+use lomiri_push::session::{EndReason, server};
+use lomiri_push::store::{DurableQueue, Fault, Memory};
+
+use crate::device::Device;
+
+pub const PING_INTERVAL: Duration = Duration::from_secs(300);
+pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+const SHARDS: usize = 3;
+/// 2026-01-01, so that no expiry is near the beginning of time.
+const START: Wall = Wall(1_767_225_600_000);
+
+pub struct World {
+    pub now: Now,
+    pub devices: BTreeMap<String, Device>,
+    shards: Vec<Broker>,
+    queue: DurableQueue<Memory>,
+    limits: Limits,
+    commands: VecDeque<(Option<usize>, Command)>,
+    /// Which device is at the other end of a connection.
+    peers: BTreeMap<(usize, SessionKey), String>,
+    keys: u32,
+    sessions: u64,
+    randomness: u64,
+}
+
+impl World {
+    pub fn new() -> World {
+        World::with_limits(Limits::default())
+    }
+
+    pub fn with_limits(limits: Limits) -> World {
+        let now = Now { wall: START, monotonic: Monotonic::default() };
+        let queue = DurableQueue::open(Memory::new(), limits, now).expect("an empty store");
+        let mut world = World {
+            now,
+            devices: BTreeMap::new(),
+            shards: Vec::new(),
+            queue,
+            limits,
+            commands: VecDeque::new(),
+            peers: BTreeMap::new(),
+            keys: 0,
+            sessions: 0,
+            randomness: 0,
+        };
+        world.start_shards();
+        world
+    }
+
+    pub fn device(&mut self, name: &str) -> &mut Device {
+        self.devices.entry(name.into()).or_insert_with(|| Device::new(name))
+    }
+
+    /// The device opens a connection, which some shard accepts. One it had is forgotten: the server
+    /// does not hear of its end.
+    pub fn connect(&mut self, name: &str) {
+        let shard = self.sessions as usize % SHARDS;
+        let key = self.next_key();
+        self.sessions += 1;
+        self.peers.retain(|_, peer| peer != name);
+        self.peers.insert((shard, key), name.into());
+        let now = self.now;
+        self.device(name).connect(shard, key, now.monotonic);
+        self.shards[shard].handle_accepted(key, SessionId(self.sessions), now);
+        self.run();
+    }
+
+    /// The device's connection ends, and the server hears of it.
+    pub fn disconnect(&mut self, name: &str) {
+        if let Some(connection) = self.device(name).connection.take() {
+            self.peers.remove(&(connection.shard, connection.key));
+            self.shards[connection.shard].handle_end(connection.key, EndReason::Eof, self.now);
+        }
+        self.run();
+    }
+
+    /// Bytes that the device's software would not send.
+    pub fn inject(&mut self, name: &str, bytes: &[u8]) {
+        let connection = self.device(name).connection.as_ref().expect("connected");
+        let (shard, key) = (connection.shard, connection.key);
+        self.shards[shard].handle_bytes(key, bytes, self.now);
+        self.run();
+    }
+
+    /// An app server's command, answered when it is durable.
+    pub fn ask(&mut self, command: Command) -> Answer {
+        self.ask_all(vec![command]).pop().expect("one answer")
+    }
+
+    /// Commands that came together, and share a batch.
+    pub fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Answer> {
+        self.run();
+        let commands: Vec<_> = commands.into_iter().map(|command| (None, command)).collect();
+        let answers = self.commit(commands);
+        self.run();
+        answers
+    }
+
+    /// Lets time pass, from deadline to deadline.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.next_deadline().filter(|next| *next <= end.monotonic) {
+            self.now = self.now + next.since(self.now.monotonic);
+            self.serve_deadlines();
+        }
+        self.now = end;
+        self.serve_deadlines();
+    }
+
+    /// The server's machine goes down and comes up again, with what was durable.
+    pub fn crash(&mut self) {
+        let mut store = self.queue.store_mut().clone();
+        store.restart();
+        self.queue = DurableQueue::open(store, self.limits, self.now).expect("an intact store");
+        self.commands.clear();
+        self.peers.clear();
+        self.devices.values_mut().for_each(Device::handle_close);
+        self.start_shards();
+    }
+
+    /// The next batch meets a fault. The server that hears of it should be [crashed](World::crash).
+    pub fn fail_next(&mut self, fault: Fault) {
+        self.queue.store_mut().fail_next(fault);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.queue.failure().is_some()
+    }
+
+    /// What is pending and registered, all acks written.
+    pub fn counts(&mut self) -> Counts {
+        self.pass(Duration::from_secs(60));
+        self.queue.counts()
+    }
+
+    pub fn registered(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.counts().registered).sum()
+    }
+
+    pub fn sessions(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.counts().sessions).sum()
+    }
+
+    fn start_shards(&mut self) {
+        let session = server::Options { ping_interval: PING_INTERVAL, exchange_timeout: EXCHANGE_TIMEOUT };
+        let session = Arc::new(session);
+        let start = |shard| {
+            let options = Options { shard: ShardId(shard), shards: SHARDS, session: session.clone() };
+            Broker::new(options, self.queue.channel())
+        };
+        self.shards = (0..SHARDS).map(start).collect();
+    }
+
+    fn next_key(&mut self) -> SessionKey {
+        self.keys += 1;
+        SessionKey(self.keys)
+    }
+
+    /// Moves bytes, actions and commands until nobody has anything to do.
+    fn run(&mut self) {
+        loop {
+            let moved = self.move_from_devices() | self.move_from_shards();
+            let commands: Vec<_> = self.commands.drain(..).collect();
+            if commands.is_empty() && !moved {
+                return;
+            }
+            if !commands.is_empty() {
+                self.commit(commands);
+            }
+        }
+    }
+
+    fn move_from_devices(&mut self) -> bool {
+        let mut moved = false;
+        for device in self.devices.values_mut() {
+            let bytes = device.outgoing();
+            let Some(connection) = &device.connection else { continue };
+            if !bytes.is_empty() {
+                let (bytes, key) = (Vec::from(bytes), connection.key);
+                self.shards[connection.shard].handle_bytes(key, &bytes, self.now);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    fn move_from_shards(&mut self) -> bool {
+        let mut moved = false;
+        for shard in 0..SHARDS {
+            if self.shards[shard].has_work() {
+                self.shards[shard].work(self.now);
+                moved = true;
+            }
+            while let Some(action) = self.shards[shard].poll_action() {
+                self.act(shard, action);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    fn act(&mut self, shard: usize, action: Action) {
+        let now = self.now;
+        match action {
+            Action::Send(key, bytes) => {
+                if let Some(device) = self.peer(shard, key) {
+                    device.handle_bytes(&bytes, now);
+                }
+            }
+            Action::Close(key, ..) => {
+                if let Some(device) = self.peer(shard, key) {
+                    device.handle_close();
+                }
+                self.peers.remove(&(shard, key));
+            }
+            Action::Move(key, ShardId(home), traveller) => {
+                let new_key = self.next_key();
+                if let Some(connection) = self.peer(shard, key).and_then(|peer| peer.connection.as_mut()) {
+                    (connection.shard, connection.key) = (home, new_key);
+                }
+                if let Some(name) = self.peers.remove(&(shard, key)) {
+                    self.peers.insert((home, new_key), name);
+                }
+                self.shards[home].handle_arrival(new_key, traveller, now);
+            }
+            Action::Command(command) => self.commands.push_back((Some(shard), command)),
+        }
+    }
+
+    fn peer(&mut self, shard: usize, key: SessionKey) -> Option<&mut Device> {
+        self.devices.get_mut(self.peers.get(&(shard, key))?)
+    }
+
+    /// One turn of the storage thread: answers pages to their shards, and returns the others.
+    fn commit(&mut self, commands: Vec<(Option<usize>, Command)>) -> Vec<Answer> {
+        let (origins, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+        let randomness = &mut self.randomness;
+        let outcomes = self.queue.handle(commands, self.now, &mut |bytes| {
+            *randomness += 1;
+            bytes.fill(0);
+            bytes[..8].copy_from_slice(&randomness.to_be_bytes());
+        });
+        let mut answers = Vec::new();
+        for (origin, answer) in origins.into_iter().zip(outcomes.answers) {
+            match (origin, answer) {
+                (Some(shard), Answer::Page(page)) => self.shards[shard].handle_page(&page, self.now),
+                (Some(_), _) => {}
+                (None, answer) => answers.push(answer),
+            }
+        }
+        outcomes.events.into_iter().for_each(|event| self.tell(event));
+        answers
+    }
+
+    fn tell(&mut self, event: Event) {
+        match &event {
+            Event::Queued { device, .. } => {
+                let ShardId(home) = home(device);
+                self.shards[home].handle_event(event, self.now);
+            }
+            Event::Channel(_) => {
+                for shard in &mut self.shards {
+                    shard.handle_event(event.clone(), self.now);
+                }
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Monotonic> {
+        let of_shards = self.shards.iter().filter_map(Broker::next_deadline);
+        let of_devices = self.devices.values().filter_map(Device::next_deadline);
+        let of_queue = self.queue.next_deadline().map(|wall| self.now.monotonic + (wall - self.now.wall));
+        of_shards.chain(of_devices).chain(of_queue).min().map(|next| next.max(self.now.monotonic))
+    }
+
+    fn serve_deadlines(&mut self) {
+        let now = self.now;
+        self.shards.iter_mut().for_each(|shard| shard.handle_timeout(now));
+        self.devices.values_mut().for_each(|device| device.handle_timeout(now.monotonic));
+        if self.queue.next_deadline().is_some_and(|due| due <= now.wall) {
+            self.commit(Vec::new());
+        }
+        self.run();
+    }
+}
+
+fn home(device: &DeviceId) -> ShardId {
+    device.home(SHARDS)
+}
