@@ -60,11 +60,11 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// The server's own certificate may not be there yet; a half of it is not in order.
+/// The server's own certificate may not be there yet.
 fn check(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let own = own_files(&config.data_dir);
     match &config.certificate {
-        None if !own.chain.path().exists() && !own.key.path().exists() => {}
+        None if !own.chain.path().exists() => {}
         given => drop(Shown::load(given.clone().unwrap_or(own))?),
     }
     config.http_certificate.clone().map(Shown::load).transpose()?;
@@ -88,7 +88,7 @@ fn serve(config: Config, around: &Surroundings) -> Result<(), Failure> {
 
     let certificates = Certificates { devices, http };
     let server = Server::start(options(&config, &certificates), queue)
-        .map_err(|error| failed("cannot start", &error))?;
+        .map_err(|error| Failure::Run(error.to_string()))?;
     handle_signals(signals, server.control(), certificates);
     server.wait().map_err(|error| failed("stopped", &error))?;
     info!("stopped");

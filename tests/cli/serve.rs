@@ -105,6 +105,8 @@ fn a_renewed_certificate_that_cannot_be_used_changes_nothing() {
     let problem = server.process.line_after("the certificate in use stays: ");
     assert_eq!(problem, format!("{}: no certificate in it", certificate(&folder).display()));
     assert!(connect("carol", server.devices, &trusted).line().starts_with("connected"));
+    server.process.signal(Signal::TERM);
+    assert!(server.process.wait().0.success(), "signals are still heard");
 }
 
 #[test]
@@ -124,7 +126,8 @@ fn an_address_that_is_taken_is_named() {
     let config = configuration_file(&folder);
     let output = run(&["serve", "--config", text(&config), "--http-addr", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1));
-    let problem = format!("cannot listen for devices on {}: Address already in use", first.devices);
+    let problem =
+        format!("lomiri-push: cannot listen for devices on {}: Address already in use", first.devices);
     assert!(stderr(&output).contains(&problem), "{}", stderr(&output));
 }
 

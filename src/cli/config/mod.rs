@@ -1,26 +1,26 @@
 //! The server's configuration: every key, its default and its bounds. Reads the TOML file and the
 //! flags over it; knows nothing of how the layers use the values.
 
+mod files;
 mod flags;
 mod settings;
+mod surroundings;
 mod values;
 
-use std::env;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
-
-use rustls::pki_types::DnsName;
 
 use crate::queue::Limits;
 use crate::reactor::device_connections;
 
+pub use files::{CertificateFiles, NamedFile};
+use files::{certificate, file};
 pub use flags::Flags;
 pub use settings::ConfigError;
-use settings::{Given, Settings, Value};
+use settings::{Settings, Value};
+pub use surroundings::Surroundings;
 use values::{address, count, duration, number, text};
 
 /// Shortest interval or timeout: below it a loop would do nothing else.
@@ -87,22 +87,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// A certificate chain and its key, in PEM.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CertificateFiles {
-    /// The chain, the server's own certificate first.
-    pub chain: NamedFile,
-    /// The private key.
-    pub key: NamedFile,
-}
-
-/// A file, and the key of the configuration that names it, if one does.
-#[derive(Clone, PartialEq)]
-pub struct NamedFile {
-    path: PathBuf,
-    given: Option<Given>,
-}
-
 /// A user and a password.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Credentials {
@@ -115,19 +99,6 @@ pub struct Credentials {
 /// Text that no log line and no error may show.
 #[derive(Clone, PartialEq)]
 pub struct Secret(pub String);
-
-/// What defaults depend on.
-#[derive(Debug)]
-pub struct Surroundings {
-    /// The cores of this machine.
-    pub cores: usize,
-    /// How many files and connections this process may have open.
-    pub descriptors: usize,
-    /// This machine's name.
-    pub host_name: String,
-    /// Where state is kept, if the environment says so.
-    pub state_folder: Option<PathBuf>,
-}
 
 impl Config {
     /// The configuration in the file at `path`, if any, with `flags` over it.
@@ -210,31 +181,12 @@ fn refuse_one_of(from: &Settings, keys: [&str; 2], problem: String) -> ConfigErr
     given.refuse(problem)
 }
 
-/// A certificate needs its key, and a key its certificate.
-fn certificate(
-    from: &mut Settings,
-    chain_key: &'static str,
-    key_key: &'static str,
-) -> Result<Option<CertificateFiles>, ConfigError> {
-    match (file(from, chain_key)?, file(from, key_key)?) {
-        (Some(chain), Some(key)) => Ok(Some(CertificateFiles { chain, key })),
-        (None, None) => Ok(None),
-        (Some(chain), None) => Err(chain.refuse(format!("needs {key_key} as well"))),
-        (None, Some(key)) => Err(key.refuse(format!("needs {chain_key} as well"))),
-    }
-}
-
-fn file(from: &mut Settings, key: &'static str) -> Result<Option<NamedFile>, ConfigError> {
-    let Some(name) = from.read(key, text)? else { return Ok(None) };
-    Ok(from.find(key).map(|given| NamedFile { path: given.resolve(&name), given: Some(given.clone()) }))
-}
-
 fn data_dir(from: &mut Settings, around: &Surroundings) -> Result<PathBuf, ConfigError> {
     match (file(from, "data_dir")?, &around.state_folder) {
-        (Some(folder), _) if folder.path.exists() && !folder.path.is_dir() => {
+        (Some(folder), _) if folder.path().exists() && !folder.path().is_dir() => {
             Err(folder.refuse("is not a folder".into()))
         }
-        (Some(folder), _) => Ok(folder.path),
+        (Some(folder), _) => Ok(folder.path().to_owned()),
         (None, Some(folder)) => Ok(folder.clone()),
         (None, None) => Err(ConfigError::Missing {
             key: "data_dir",
@@ -281,71 +233,10 @@ const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-impl NamedFile {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its content.
-    pub fn read(&self) -> Result<Vec<u8>, ConfigError> {
-        std::fs::read(&self.path).map_err(|error| self.refuse(format!("cannot be read: {error}")))
-    }
-
-    /// The complaint that the file cannot be used because of `problem`.
-    pub fn refuse(&self, problem: String) -> ConfigError {
-        match &self.given {
-            Some(given) => given.refuse(problem),
-            None => ConfigError::Value { place: self.path.display().to_string(), problem },
-        }
-    }
-}
-
-/// A file that the configuration does not name.
-impl From<PathBuf> for NamedFile {
-    fn from(path: PathBuf) -> NamedFile {
-        NamedFile { path, given: None }
-    }
-}
-
-impl fmt::Debug for NamedFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.fmt(f)
-    }
-}
-
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(hidden)")
     }
-}
-
-impl Surroundings {
-    /// What this process finds around itself, with leave to have so many descriptors open.
-    pub fn look(descriptors: usize) -> Surroundings {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Surroundings {
-            cores: thread::available_parallelism().map_or(1, NonZero::get),
-            descriptors,
-            host_name: host_name(),
-            state_folder: state_folder(variable),
-        }
-    }
-}
-
-/// The name that the kernel has for this machine, if devices could check it in a certificate.
-fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if DnsName::try_from(name.as_str()).is_ok() { name } else { "localhost".into() }
-}
-
-/// Where state belongs: what systemd gives, then what the desktop's rules say. systemd may name
-/// several folders, divided by colons; relative XDG paths are to be ignored.
-fn state_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let given = variable("STATE_DIRECTORY").and_then(|folders| env::split_paths(&folders).next());
-    let under_xdg = || variable("XDG_STATE_HOME").filter(|folder| folder.is_absolute());
-    let under_home = || variable("HOME").map(|home| home.join(".local/state"));
-    given.or_else(|| under_xdg().or_else(under_home).map(|folder| folder.join("lomiri-push")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The configuration as operators meet it: what is taken, what is refused, and in which words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use clap::{Args, FromArgMatches};
 
@@ -41,6 +41,12 @@ fn sample_in_full() -> String {
     let is_key = |rest: &str| rest.starts_with(|char: char| char.is_ascii_lowercase());
     let switched_on = |line: &'static str| line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line);
     SAMPLE.lines().map(switched_on).collect::<Vec<_>>().join("\n")
+}
+
+/// What the sample shows as the default of a key, as one writes it behind a flag.
+fn default_in_sample(key: &str) -> String {
+    let line = SAMPLE.lines().find_map(|line| line.strip_prefix(&format!("#{key} = ")));
+    line.unwrap_or_default().replace(['"', '_'], "")
 }
 
 #[test]
@@ -103,6 +109,20 @@ fn every_value_is_read_from_the_file() {
 }
 
 #[test]
+fn addresses_have_short_forms() {
+    let addr = |text: &str| read(&format!("addr = \"{text}\"")).expect("valid").addr.to_string();
+    assert_eq!(addr(":9090"), "[::]:9090");
+    assert_eq!(addr("localhost:9090"), "127.0.0.1:9090");
+}
+
+#[test]
+fn without_a_place_for_data_it_must_be_given() {
+    let around = Surroundings { state_folder: None, ..around() };
+    let error = Config::read(&mut Settings::default(), &around).expect_err("nowhere to go").to_string();
+    assert_eq!(error, "data_dir: must be given where STATE_DIRECTORY, XDG_STATE_HOME and HOME are not set");
+}
+
+#[test]
 fn flags_stand_over_the_file() {
     let flags = [
         ("addr", ":1"),
@@ -133,7 +153,7 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
         ("stats = { password = \"hunter2\" }", "stats = {…}: unknown key"),
         ("addr = 9090", &format!("addr = 9090: {ADDRESS}")),
         ("addr = \":70000\"", &format!("addr = \":70000\": {ADDRESS}")),
-        ("addr = \"localhost:1\"", &format!("addr = \"localhost:1\": {ADDRESS}")),
+        ("addr = \"push.local:1\"", &format!("addr = \"push.local:1\": {ADDRESS}")),
         ("http_addr = \"1.2.3.4\"", &format!("http_addr = \"1.2.3.4\": {ADDRESS}")),
         ("ping_interval = \"0s\"", "ping_interval = \"0s\": must be from 10ms to 24h0m0s"),
         ("ping_interval = 10", &format!("ping_interval = 10: {DURATION}")),
@@ -244,7 +264,7 @@ fn a_password_hides_in_debug() {
 }
 
 #[test]
-fn every_key_but_credentials_has_a_flag() {
+fn every_key_but_credentials_has_a_flag_that_tells_its_default() {
     let mut settings = Settings::default();
     Config::read(&mut settings, &around()).expect("valid");
     let file_only = ["broker_queue_size", "session_queue_size", "stats_password", "stats_user"];
@@ -254,23 +274,17 @@ fn every_key_but_credentials_has_a_flag() {
     let ids: Vec<&str> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
     assert_eq!(ids.iter().copied().collect::<BTreeSet<_>>(), expected);
 
+    for argument in command.get_arguments() {
+        let help = argument.get_help().expect("each flag says what it is for").to_string();
+        let shown = help.split_once("[default: ").map(|(_, rest)| rest.trim_end_matches(']'));
+        let default = default_in_sample(argument.get_id().as_str());
+        if shown.is_some_and(|shown| shown.starts_with(|char: char| char.is_ascii_digit() || char == ':')) {
+            assert_eq!(shown, Some(default.as_str()), "{help}");
+        }
+    }
+
     let arguments = ids.iter().map(|id| format!("--{}=x", id.replace('_', "-")));
     let matches = command.clone().get_matches_from(["serve".to_owned()].into_iter().chain(arguments));
     let flags = Flags::from_arg_matches(&matches).expect("all are optional");
     assert_eq!(flags.given().map(|(key, _)| key).collect::<BTreeSet<_>>(), expected);
-}
-
-#[test]
-fn state_goes_where_the_environment_says() {
-    let state = |given: &[(&str, &str)]| {
-        let given: BTreeMap<&str, &str> = given.iter().copied().collect();
-        state_folder(|name| given.get(name).map(PathBuf::from))
-    };
-    assert_eq!(state(&[("STATE_DIRECTORY", "/a"), ("XDG_STATE_HOME", "/b")]), Some("/a".into()));
-    assert_eq!(state(&[("STATE_DIRECTORY", "/a:/b")]), Some("/a".into()));
-    assert_eq!(state(&[("XDG_STATE_HOME", "/b"), ("HOME", "/h")]), Some("/b/lomiri-push".into()));
-    let home = Some("/h/.local/state/lomiri-push".into());
-    assert_eq!(state(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]), home);
-    assert_eq!(state(&[("HOME", "/h")]), home);
-    assert_eq!(state(&[]), None);
 }

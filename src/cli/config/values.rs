@@ -1,6 +1,6 @@
 //! The forms a value can have: each reads one, or says in a few words what it should have been.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -59,14 +59,16 @@ pub fn duration(range: RangeInclusive<Duration>) -> impl Check<Duration> {
     }
 }
 
-/// An address to listen on: `IP:PORT`, or `:PORT` for all addresses.
+/// An address to listen on: `IP:PORT`, `localhost:PORT`, or `:PORT` for all addresses.
 pub fn address(value: &Value) -> Result<SocketAddr, String> {
     let form =
         || "must be an IP address and a port, such as \"127.0.0.1:8080\", or \":8080\" for all addresses";
     let text = text(value).map_err(|_| form())?;
-    let parsed = match text.strip_prefix(':') {
-        Some(port) => port.parse().map(|port: u16| (Ipv6Addr::UNSPECIFIED, port).into()).ok(),
-        None => text.parse().ok(),
+    let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
+    let parsed = match host {
+        "" => port.parse().map(|port: u16| (Ipv6Addr::UNSPECIFIED, port).into()).ok(),
+        "localhost" => port.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()).ok(),
+        _ => text.parse().ok(),
     };
     parsed.ok_or_else(|| form().to_owned())
 }
