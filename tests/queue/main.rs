@@ -1,5 +1,4 @@
 //! The durable queue over a store in memory: its rules, its promises, and a model to compare with.
-#![cfg(feature = "server")]
 
 mod durability;
 mod levels;

@@ -1,5 +1,4 @@
 //! The durable queue on a real disk: damaged files, full disks, second processes.
-#![cfg(feature = "server")]
 
 mod damage;
 mod files;
