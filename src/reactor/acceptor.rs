@@ -78,7 +78,8 @@ impl Slots {
         self.taken() >= self.max
     }
 
-    fn take(self: &Arc<Slots>) -> Option<Slot> {
+    /// One slot, if there is one left.
+    pub(super) fn take(self: &Arc<Slots>) -> Option<Slot> {
         let one_more = |taken: usize| (taken < self.max).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Slot(self.clone()))

@@ -203,10 +203,69 @@ fn write(socket: &mut TcpStream, bytes: &[u8]) -> Result<usize, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::Arc;
+
+    use super::super::acceptor::Slots;
     use super::*;
+
+    /// A connection without TLS, and the other end of its socket.
+    fn connection() -> (Connection, std::net::TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let peer = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let (socket, _) = listener.accept().expect("one waits");
+        socket.set_nonblocking(true).expect("a socket");
+        let slots: Arc<Slots> = Slots::new(1);
+        let slot = slots.take().expect("one is free");
+        (Connection::new(TcpStream::from_std(socket), None, slot), peer)
+    }
 
     #[test]
     fn a_connection_is_small() {
         assert!(size_of::<Connection>() <= 112, "{}", size_of::<Connection>());
+    }
+
+    #[test]
+    fn what_a_socket_does_not_take_follows_and_leaves_no_buffer() {
+        let (mut connection, mut peer) = connection();
+        let (mut scratch, part) = (Scratch::new(), [7; 10_000]);
+        let mut sent = 0;
+        while !connection.has_unsent() {
+            connection.send([&part[..]], &mut scratch).expect("there is room");
+            sent += part.len();
+        }
+        let mut received = 0;
+        let mut bytes = [0; 64 * 1024];
+        while received < sent {
+            received += peer.read(&mut bytes).expect("it comes");
+            connection.flush().expect("the peer is there");
+        }
+        assert_eq!(received, sent);
+        assert_eq!(connection.unsent.capacity(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_is_given_up() {
+        let (mut connection, _peer) = connection();
+        let mut scratch = Scratch::new();
+        let fault = loop {
+            if let Err(fault) = connection.send([&[7; 10_000][..]], &mut scratch) {
+                break fault;
+            }
+        };
+        assert!(matches!(fault, Fault::Unread));
+        assert!(connection.unsent.len() <= UNSENT_BYTES_MAX);
+    }
+
+    #[test]
+    fn one_end_after_the_last_bytes_is_noticed_with_them() {
+        let (mut connection, mut peer) = connection();
+        peer.write_all(b"last").expect("connected");
+        drop(peer);
+        connection.expect_end();
+        let mut scratch = Scratch::new();
+        assert!(matches!(connection.receive(&mut scratch), Received::More));
+        assert_eq!(scratch.plaintext, b"last");
+        assert!(matches!(connection.receive(&mut scratch), Received::Closed));
     }
 }

@@ -43,6 +43,9 @@ const ACCEPTS_PER_TURN: usize = 64;
 const READS_PER_TURN: usize = 4;
 /// Events taken from the selector at once: if each brings a handshake, a turn takes some 20 ms.
 const EVENTS_PER_TURN: usize = 256;
+/// Commands that may wait with a shard for the storage thread: the questions of a crowd that comes back
+/// at once. Beyond it no device is read, so that nobody can pile up more by coming and going.
+const BACKLOG_COMMANDS_MAX: usize = 32 * 1024;
 /// How often the storage thread is tried again while it has enough to do.
 const BACKLOG_RETRY: Duration = Duration::from_millis(2);
 
@@ -92,8 +95,7 @@ pub(super) struct Shard {
     connections: Connections<Phase>,
     /// Connections that are to be closed and when at the latest, in that order. May name others.
     closing: VecDeque<(Monotonic, usize)>,
-    /// Commands that the storage thread has no room for. Devices are not read meanwhile, so there are
-    /// at most those of the sessions' exchanges and fetches under way.
+    /// Commands that the storage thread has no room for.
     backlog: VecDeque<Command>,
     /// Bytes that the broker sends on one connection, not written yet.
     outgoing: Option<(SessionKey, Vec<Bytes>)>,
@@ -160,7 +162,7 @@ impl Shard {
         self.broker.has_work()
             || !self.inbox.is_empty()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_work)
-            || (self.connections.has_ready() && self.backlog.is_empty())
+            || (self.connections.has_ready() && self.may_read())
     }
 
     /// One turn: a bounded part of everything there is to do.
@@ -224,10 +226,14 @@ impl Shard {
         }
     }
 
-    /// Reads a bounded part from each connection that has something, unless commands that come of it
-    /// would have nowhere to go.
+    /// Whether there is room for the commands that may come of reading.
+    fn may_read(&self) -> bool {
+        self.backlog.len() < BACKLOG_COMMANDS_MAX
+    }
+
+    /// Reads a bounded part from each connection that has something.
     fn read_ready(&mut self, now: Now) {
-        if !self.backlog.is_empty() {
+        if !self.may_read() {
             return;
         }
         for key in self.connections.take_ready() {

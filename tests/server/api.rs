@@ -1,24 +1,18 @@
 //! The API's sockets: many requests on one connection, callers who do not read, HTTPS.
 
 use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use super::device::Secured;
-use super::rig::{Made, Rig, notify_body, read_response};
-
-fn notify(body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST /notify HTTP/1.1\r\nHost: push\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-}
+use super::rig::{Made, Rig, notify_request, read_response};
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let rig = Rig::start();
     let mut caller = rig.caller();
-    let good = notify(&notify_body("carol", "1"));
+    let good = notify_request("carol", "1");
     let bad = "GET /nowhere HTTP/1.1\r\nHost: push\r\n\r\n";
     caller.write_all([&good, bad, &good].concat().as_bytes()).expect("the server reads");
     caller.shutdown(Shutdown::Write).expect("connected");
@@ -46,15 +40,43 @@ fn an_error_arrives_though_the_body_is_not_read() {
     assert_eq!(read_response(&answer).0, 413);
 }
 
+const QUESTION: &str = "GET /delivery-hosts HTTP/1.1\r\nHost: push\r\n\r\n";
+
+/// Asks until the server does not read any more, since all buffers are full of answers; returns how
+/// many bytes it took.
+fn ask_until_stalled(caller: &mut TcpStream) -> usize {
+    let many = QUESTION.repeat(1000);
+    caller.set_write_timeout(Some(Duration::from_millis(300))).expect("a valid timeout");
+    let mut taken = 0;
+    while let Ok(count) = caller.write(&many.as_bytes()[taken % many.len()..]) {
+        taken += count;
+    }
+    taken
+}
+
+#[test]
+fn a_caller_who_reads_late_gets_every_answer() {
+    let rig = Rig::start();
+    let mut caller = rig.caller();
+    let taken = ask_until_stalled(&mut caller);
+    let mut reader = caller.try_clone().expect("a descriptor");
+    let reader = thread::spawn(move || {
+        let mut answers = String::new();
+        reader.read_to_string(&mut answers).map(|_| answers).expect("the server closes")
+    });
+    caller.set_write_timeout(None).expect("valid");
+    caller.write_all(&QUESTION.as_bytes()[taken % QUESTION.len()..]).expect("the server reads on");
+    caller.shutdown(Shutdown::Write).expect("connected");
+    let answers = reader.join().expect("it has read");
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), taken / QUESTION.len() + 1);
+}
+
 #[test]
 fn a_caller_who_does_not_read_is_dropped_alone() {
     let rig = Rig::start_with(|options| options.http_write_timeout = Duration::from_millis(100));
     let mut deaf = rig.caller();
-    deaf.set_write_timeout(Some(Duration::from_millis(300))).expect("a valid timeout");
-    let many = "GET /delivery-hosts HTTP/1.1\r\nHost: push\r\n\r\n".repeat(1000);
-    while deaf.write_all(many.as_bytes()).is_ok() {}
+    ask_until_stalled(&mut deaf);
     rig.notify("carol", "1");
-    drop(rig.caller());
     rig.await_counter("api_connections", 1);
 }
 
@@ -63,7 +85,7 @@ fn the_api_speaks_https_with_its_own_certificate() {
     let made = Made::new();
     let rig = Rig::start_with(|options| options.http_certificates = Some(made.certificates()));
     let mut caller = Secured::connect(rig.addresses.http, &made.trust());
-    caller.write(notify(&notify_body("carol", "1")).as_bytes());
+    caller.write(notify_request("carol", "1").as_bytes());
     caller.write(b"GET /healthz HTTP/1.1\r\nHost: push\r\nConnection: close\r\n\r\n");
     let answers = String::from_utf8(caller.read_to_end()).expect("text");
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");

@@ -10,3 +10,4 @@ mod lives;
 mod openssl;
 mod rig;
 mod sessions;
+mod slow_disk;

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use lomiri_push::reactor::{Addresses, Clock, Control, Failure, Options, Server};
-use lomiri_push::store::{DurableQueue, Memory};
+use lomiri_push::store::{DurableQueue, Memory, Store};
 use lomiri_push::tls::{Certificates, ClientConfig, Trust, device_config};
 use lomiri_push::{api, queue, session};
 
@@ -82,7 +82,10 @@ impl Rig {
         Rig::start_over(Memory::new(), change)
     }
 
-    pub fn start_over(store: Memory, change: impl FnOnce(&mut Options)) -> Rig {
+    pub fn start_over<S>(store: S, change: impl FnOnce(&mut Options)) -> Rig
+    where
+        S: Store + Send + 'static,
+    {
         let certificate = Made::new();
         let certificates = certificate.certificates();
         let mut options = options(certificates.clone());
@@ -169,6 +172,16 @@ impl Drop for Rig {
 pub fn notify_body(device: &str, payload: &str) -> String {
     format!(
         r#"{{"userid":"u","deviceid":"{device}","appid":"chatter","expire_on":"2100-01-01T00:00:00Z","data":{payload}}}"#
+    )
+}
+
+/// A whole request that queues a message and leaves the connection open.
+pub fn notify_request(device: &str, payload: &str) -> String {
+    let body = notify_body(device, payload);
+    let length = body.len();
+    format!(
+        "POST /notify HTTP/1.1\r\nHost: push\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     )
 }
 

@@ -67,9 +67,9 @@ fn a_second_session_takes_over_and_gets_what_was_not_acked() {
     rig.await_counter("pending", 0);
 }
 
-/// The socket's buffers are too small for a frame, so that it leaves the server in parts.
+/// The sockets' buffers are too small for a frame, so that it leaves the server in parts.
 #[test]
-fn large_frames_reach_a_device_with_a_narrow_window() {
+fn large_frames_reach_a_device_on_a_narrow_line() {
     let rig = Rig::start();
     let payload = |number: usize| format!(r#""{number}{}""#, "x".repeat(30_000));
     for number in 0..6 {
@@ -77,6 +77,7 @@ fn large_frames_reach_a_device_with_a_narrow_window() {
     }
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(2048).expect("a valid size");
+    socket.set_tcp_mss(536).expect("a valid size");
     socket.connect(&rig.addresses.devices.into()).expect("it listens");
     let mut carol = Device::over(Secured::over(TcpStream::from(socket), &rig.trust), "carol");
     let mut received = Vec::new();
