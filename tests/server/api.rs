@@ -24,6 +24,16 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(rig.counter("pending"), 2);
 }
 
+/// More than a conversation takes in at once: what stays in the socket is read when there is room.
+#[test]
+fn a_long_pipeline_of_messages_is_queued_to_its_end() {
+    let rig = Rig::start();
+    let mut caller = rig.caller();
+    let requests: String = (0..1000).map(|number| notify_request(&format!("device-{number}"), "1")).collect();
+    caller.write_all(requests.as_bytes()).expect("the server reads");
+    rig.await_counter("pending", 1000);
+}
+
 #[test]
 fn an_error_arrives_though_the_body_is_not_read() {
     let rig = Rig::start();

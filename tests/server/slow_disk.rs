@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use lomiri_push::queue::{Batch, Key};
+use lomiri_push::reactor::Options;
 use lomiri_push::store::{Memory, Store, StoreError, TakeRow};
 
-use super::device::Device;
-use super::rig::{Rig, notify_request, read_response};
+use super::device::{Device, Secured};
+use super::rig::{Made, Rig, notify_request, read_response};
 
 /// A store that writes nothing while its gate is shut.
 struct Gated {
@@ -80,21 +81,21 @@ impl Store for Gated {
     }
 }
 
-fn slow_rig() -> (Rig, Gate) {
+fn slow_rig(change: impl FnOnce(&mut Options)) -> (Rig, Gate) {
     let gate = Gate::default();
     let store = Gated { memory: Memory::new(), gate: gate.clone() };
-    (Rig::start_over(store, |options| options.shards = 2), gate)
+    (Rig::start_over(store, change), gate)
 }
 
 #[test]
 fn a_request_under_way_is_answered_before_the_server_stops() {
-    let (rig, gate) = slow_rig();
+    let (rig, gate) = slow_rig(|_| {});
     gate.set(true);
-    let mut caller = rig.caller();
+    let (mut caller, mut idle) = (rig.caller(), rig.caller());
     caller.write_all(notify_request("carol", "1").as_bytes()).expect("the server reads");
     gate.await_somebody();
+    rig.await_counter("api_connections", 3);
     rig.terminate();
-    let mut idle = rig.caller();
     assert_eq!(idle.read(&mut [0]).expect("closed, not reset"), 0, "who is owed nothing is closed");
     gate.set(false);
     let mut answer = String::new();
@@ -103,11 +104,35 @@ fn a_request_under_way_is_answered_before_the_server_stops() {
     assert!(rig.wait().is_ok());
 }
 
+#[test]
+fn an_answer_for_a_caller_who_is_gone_is_not_given_to_the_next() {
+    let made = Made::new();
+    let (rig, gate) = slow_rig(|options| options.http_certificates = Some(made.certificates()));
+    gate.set(true);
+    let mut gone = Secured::connect(rig.addresses.http, &made.trust());
+    gone.write(notify_request("carol", "1").as_bytes());
+    gate.await_somebody();
+    gone.socket.write_all(b"garbage").expect("the server reads");
+    let mut rest = Vec::new();
+    gone.socket.read_to_end(&mut rest).expect("closed");
+    let mut next = Secured::connect(rig.addresses.http, &made.trust());
+    next.write(b"GET /healthz HTTP/1.1\r\nHost: push\r\n");
+    // One who comes later is answered later.
+    let mut last = Secured::connect(rig.addresses.http, &made.trust());
+    gate.set(false);
+    for (caller, rest) in [(&mut last, "GET /healthz HTTP/1.1\r\nHost: push\r\n"), (&mut next, "")] {
+        caller.write(rest.as_bytes());
+        caller.write(b"Connection: close\r\n\r\n");
+        let answers = String::from_utf8(caller.read_to_end()).expect("text");
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    }
+}
+
 /// More devices than the storage thread takes questions from.
 #[test]
 fn a_crowd_connects_while_the_disk_is_busy_and_then_gets_its_messages() {
     const CROWD: usize = 1100;
-    let (rig, gate) = slow_rig();
+    let (rig, gate) = slow_rig(|options| options.shards = 2);
     let names: Vec<String> = (0..CROWD).map(|number| format!("device-{number}")).collect();
     for name in &names {
         rig.notify(name, "1");
