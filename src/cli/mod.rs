@@ -9,6 +9,7 @@ pub mod config;
 mod connect;
 #[cfg(feature = "demo")]
 mod demo;
+mod logging;
 #[cfg(feature = "server")]
 mod own_certificate;
 #[cfg(feature = "server")]
@@ -106,9 +107,4 @@ fn say(line: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Logs to stderr in env_logger's default format: what `RUST_LOG` says, else from info up.
-fn start_logging() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
 }

@@ -17,7 +17,7 @@ use signal_hook::iterator::Signals;
 use super::certificates::Shown;
 use super::config::{CertificateFiles, Config, Flags, Surroundings};
 use super::own_certificate::{chain_path, key_path, make_if_missing};
-use super::{Failure, say, start_logging};
+use super::{Failure, logging, say};
 use crate::api::{self, StatsCredential};
 use crate::queue::Limits;
 use crate::reactor::{self, Clock, Control, Server};
@@ -73,7 +73,7 @@ fn check(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
 }
 
 fn serve(config: Config, around: &Surroundings) -> Result<(), Failure> {
-    start_logging();
+    logging::start();
     for warning in &config.warnings {
         warn!("{warning}");
     }

@@ -139,13 +139,18 @@ pub fn serve_command(folder: &TempDir) -> Command {
 
 /// Starts a server and waits until it listens.
 pub fn serve(folder: &TempDir) -> Serving {
-    let process = Running::with_stderr(serve_command(folder));
-    let http = process.line_after("listening for http on ").parse().expect("an address");
-    let devices = process.line_after("listening for devices on ").parse().expect("an address");
-    Serving { process, devices, http }
+    Serving::started(serve_command(folder))
 }
 
 impl Serving {
+    /// Starts `serve` by this command and waits until it listens.
+    pub fn started(command: Command) -> Serving {
+        let process = Running::with_stderr(command);
+        let http = process.line_after("listening for http on ").parse().expect("an address");
+        let devices = process.line_after("listening for devices on ").parse().expect("an address");
+        Serving { process, devices, http }
+    }
+
     /// Posts JSON to the API; the answer's status line and body.
     pub fn post(&self, path: &str, body: &str) -> (String, String) {
         let length = body.len();

@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use lomiri_push::base::Token;
 use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::process::{Running, binary, configuration_file, folder, run, serve, serve_command, stderr, text};
+use crate::process::{
+    Running, Serving, binary, configuration_file, folder, run, serve, serve_command, stderr, text,
+};
 
 fn certificate(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("data/certificate.pem")
@@ -73,6 +77,37 @@ fn the_log_tells_of_listening_and_of_each_session() {
     device.line();
     device.signal(Signal::KILL);
     assert_eq!(server.line_after("] session("), format!("{id}) ended with: EOF"));
+}
+
+/// Not even at the highest level, and not in the bytes that sled would show.
+#[test]
+fn the_log_holds_no_payload_token_or_credential() {
+    let folder = folder("stats_user = \"ops\"\nstats_password = \"hunter2\"");
+    let mut command = serve_command(&folder);
+    command.env("RUST_LOG", "trace,sled::tree=trace");
+    let server = Serving::started(command);
+    let ids = r#""deviceid":"carol","appid":"chatter""#;
+    let (_, answer) = server.post("/register", &format!("{{{ids}}}"));
+    let token = serde_json::from_str::<Value>(&answer).expect("JSON")["token"].take();
+    let token = token.as_str().expect("a token");
+    let message = format!(r#""token":"{token}","appid":"chatter","data":"tea?""#);
+    let (status, _) = server.post("/notify", &format!(r#"{{{message},"expire_on":"2100-01-01T00:00:00Z"}}"#));
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let device = connect("carol", server.devices, &certificate(&folder));
+    assert_eq!([device.line(), device.line()][1], "chatter: \"tea?\"");
+    server.ask("GET /stats HTTP/1.1\r\nAuthorization: Basic b3BzOmh1bnRlcjI=\r\n", "");
+    server.process.signal(Signal::TERM);
+
+    let (_, lines) = server.process.wait();
+    let log = lines.join("\n");
+    assert!(log.contains("registered carol"), "{log}");
+    let secret_bytes = token.parse::<Token>().expect("a token").0;
+    for secret in [token, "tea?", "hunter2", "b3BzOmh1bnRlcjI"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+    for bytes in [&secret_bytes[..], b"tea?"] {
+        assert!(!log.contains(format!("{bytes:?}").trim_matches(['[', ']'])), "{bytes:?}");
+    }
 }
 
 #[test]

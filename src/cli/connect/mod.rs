@@ -11,7 +11,7 @@ use std::{fs, thread};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Failure, start_logging};
+use super::{Failure, logging};
 use crate::base::{ChannelId, DeviceId, Level};
 use crate::device::{Connection, Server};
 use crate::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
@@ -79,7 +79,7 @@ enum Stop {
 
 /// Stays connected until the session ends, the count is reached or a signal comes.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    start_logging();
+    logging::start();
     let server = server(&arguments)?;
     let connection =
         Connection::open(&server, options(&arguments)).map_err(|error| Failure::Run(error.to_string()))?;
