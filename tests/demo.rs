@@ -26,6 +26,7 @@ fn demo(arguments: &[&str]) -> Output {
 fn it_tells_its_story_and_ends_well() {
     let told = String::from_utf8(demo(&[]).stdout).expect("UTF-8");
     assert!(!told.contains('\x1b'), "colours are for terminals");
+    assert!(!told.contains('✗'), "nothing looks like a failure in\n{told}");
     let last = told.lines().last().expect("a story");
     assert!(last.ends_with("ms  ✓ All came out as it should."), "{last}");
 }

@@ -105,7 +105,7 @@ impl<'a> Play<'a> {
         self.bob_writes(&Note { tag: Some("eta"), ..Note::new("Bob", TEN) }, "")?;
         self.bob_writes(&Note { tag: Some("eta"), ..Note::new("Bob", FIVE) }, "")?;
         let line = format!("That replaces “{TEN}”");
-        self.teller.tell("replaced", Tone::Good, &line, &json!({ "text": TEN, "by": FIVE }))?;
+        self.teller.tell("replaced", Tone::Plain, &line, &json!({ "text": TEN, "by": FIVE }))?;
         self.bob_writes(&Note { life: SHORT_LIFE, ..Note::new("Bob", ICE_CREAM) }, " (good for one second)")
     }
 
@@ -121,7 +121,7 @@ impl<'a> Play<'a> {
 
     fn the_server_dies_and_comes_back(&mut self) -> Result<(), Failure> {
         self.stage.kill_server()?;
-        self.teller.tell("server_killed", Tone::Bad, "The server is killed (kill -9).", &json!({}))?;
+        self.teller.tell("server_killed", Tone::Blow, "The server is killed (kill -9).", &json!({}))?;
         self.bob.phone.wait_for_end()?;
 
         let began = Instant::now();
@@ -200,7 +200,7 @@ impl<'a> Play<'a> {
 
     fn tell_read(&self, to: &str, text: &str) -> Result<(), Failure> {
         let after_ms = self.ms_since_posted(text);
-        let line = format!("{to} reads “{text}”, {after_ms} ms after it was written.");
+        let line = format!("{to} reads “{text}”, {} after it was written.", in_words(after_ms));
         let details = json!({ "to": to, "text": text, "after_ms": after_ms });
         self.teller.tell("delivered", Tone::Good, &line, &details)
     }
@@ -234,6 +234,13 @@ impl Friend {
     fn expect(&mut self, expected: &[Value]) -> Result<(), Failure> {
         let got = self.phone.receive(expected.len())?;
         check(&format!("{}'s phone", self.name), got, expected)
+    }
+}
+
+fn in_words(ms: u64) -> String {
+    match ms {
+        0 => "less than a millisecond".to_owned(),
+        _ => format!("{ms} ms"),
     }
 }
 

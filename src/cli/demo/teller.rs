@@ -29,7 +29,9 @@ pub enum Tone {
     Plain,
     /// Something came out as it should.
     Good,
-    /// Something bad happens, on purpose or not.
+    /// A blow that belongs to the story.
+    Blow,
+    /// Something did not come out as it should.
     Bad,
 }
 
@@ -78,6 +80,7 @@ fn in_colours(coloured: bool, ms: u64, tone: Tone, line: &str) -> String {
     let (mark, colour) = match tone {
         Tone::Plain => (' ', "0"),
         Tone::Good => ('✓', "32"),
+        Tone::Blow => ('↯', "33"),
         Tone::Bad => ('✗', "31"),
     };
     match coloured {
