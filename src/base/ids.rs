@@ -1,5 +1,5 @@
 //! Ids and numbers as types of their own, each checked where it is made, so that no layer takes one
-//! for another. Their forms are DESIGN decisions that the wire and the API share.
+//! for another. The wire and the API share their forms.
 
 use std::borrow::Borrow;
 use std::fmt;
