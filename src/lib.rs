@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(not(any(feature = "server", feature = "device")))]
+compile_error!("choose what to build: --features server, --features device, or both by default");
+
 #[cfg(feature = "server")]
 pub mod api;
 pub mod base;
