@@ -293,12 +293,12 @@ impl Broker {
 
     /// The device's session from now on is this one; an earlier one ends.
     fn register(&mut self, key: SessionKey, connect: Connect, now: Now) {
-        let Connect { device_id: device, levels, image_channel, model, .. } = connect;
+        let image = connect.image().into();
+        let Connect { device_id: device, levels, .. } = connect;
         if let Some(earlier) = self.registered.insert(device.clone(), key) {
             self.handle_end(earlier, EndReason::Terminated, now);
         }
         let level = levels.get(&ChannelId::SYSTEM).copied().unwrap_or_default();
-        let image = format!("{image_channel}/{model}").into();
         let slot = self.slot(key).expect("its session has just been served");
         info!("session({}) registered {device}", slot.id);
         slot.session.accept(now.monotonic);
