@@ -1,6 +1,7 @@
 //! Command lines and configurations that are refused, or only checked.
 
 use std::fs;
+use std::process::Command;
 
 use crate::process::{binary, configuration_file, folder, run, stderr, stdout, text};
 
@@ -65,6 +66,25 @@ fn defaults_need_no_configuration() {
     let output = binary(&["serve", "--check"]).env("STATE_DIRECTORY", state.path()).output().expect("runs");
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), "the default configuration is in order\n");
+}
+
+/// Each of 2,048 descriptors is accounted for: the limit that was raised to is the one that counts.
+#[test]
+fn the_connection_limit_comes_from_the_hard_limit_on_open_files() {
+    let script = "ulimit -Sn 256 && ulimit -Hn 2048 && exec \"$0\" \"$@\"";
+    let check = |connections: &str| {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let serve = ["serve", "--check", "--shards", "1", "--connections-max", connections];
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_lomiri-push")]).args(serve);
+        shell.env("STATE_DIRECTORY", state.path()).output().expect("every machine has a shell")
+    };
+    let output = check("1402");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = check("1403");
+    assert_eq!(output.status.code(), Some(2));
+    let line = "lomiri-push: --connections-max 1403: the limit of 2048 open files allows for 1402\n";
+    assert_eq!(stderr(&output), line);
 }
 
 #[test]
