@@ -43,12 +43,17 @@ pub enum Outcome {
     Failed,
 }
 
+struct Announced {
+    expires: Wall,
+    outcome: Outcome,
+}
+
 #[derive(Default)]
 pub struct Model {
     /// By number: the payload of each is its place here.
     posted: Vec<Posted>,
-    broadcasts: i64,
-    unknown_broadcasts: i64,
+    /// The same for broadcasts.
+    announced: Vec<Announced>,
 }
 
 impl Model {
@@ -76,21 +81,28 @@ impl Model {
         self.posted.push(Posted { device, app, tag, expires, fate, dropped_at: 0 });
     }
 
-    pub fn broadcast(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Accepted => self.broadcasts += 1,
-            Outcome::Failed => self.unknown_broadcasts += 1,
-            Outcome::Refused => {}
-        }
+    /// The payload that the next broadcast has to have.
+    pub fn next_announcement(&self) -> String {
+        announcement(self.announced.len())
+    }
+
+    pub fn announced(&mut self, expires: Wall, outcome: Outcome) {
+        self.announced.push(Announced { expires, outcome });
+    }
+
+    /// How many broadcasts came out like this.
+    fn count(&self, outcome: Outcome) -> i64 {
+        self.announced.iter().filter(|broadcast| broadcast.outcome == outcome).count() as i64
     }
 
     /// What must hold at any time.
     pub fn check(&self, world: &World) {
+        let top_max = self.count(Outcome::Accepted) + self.count(Outcome::Failed);
         for device in world.devices.values() {
             self.check_received(device);
             let numbers: Vec<usize> = device.mailbox.iter().map(|text| number(text)).collect();
             assert!(numbers.is_sorted_by(|a, b| a < b), "{}: out of order: {numbers:?}", device.name);
-            assert!(device.level.0 <= self.broadcasts + self.unknown_broadcasts, "{}: level", device.name);
+            assert!(device.level.0 <= top_max, "{}: level", device.name);
         }
     }
 
@@ -112,9 +124,22 @@ impl Model {
             assert!(!is_owed || mailbox.contains(&number.to_string()), "{number} was lost");
         }
         for device in world.devices.values() {
-            assert!(device.level.0 >= self.broadcasts, "{}: a broadcast was lost", device.name);
+            assert!(device.level.0 >= self.count(Outcome::Accepted), "{}: level", device.name);
+            self.check_broadcasts(device, world.now.wall);
         }
     }
+
+    fn check_broadcasts(&self, device: &Device, now: Wall) {
+        for (number, Announced { expires, outcome }) in self.announced.iter().enumerate() {
+            let is_owed = *outcome == Outcome::Accepted && *expires > now;
+            let has_it = device.broadcasts.contains(&announcement(number));
+            assert!(!is_owed || has_it, "{}: broadcast {number} was lost", device.name);
+        }
+    }
+}
+
+fn announcement(number: usize) -> String {
+    format!(r#"{{"i/m":{number}}}"#)
 }
 
 fn number(payload: &str) -> usize {

@@ -127,9 +127,9 @@ impl Simulation {
 
     fn broadcast(&mut self) {
         let expires = self.world.now.wall + Duration::from_secs(self.random.of(&[60, 100_000]));
-        let payload = payload(r#"{"i/m":1}"#);
+        let payload = payload(&self.model.next_announcement());
         let answer = self.world.ask(Command::Broadcast { channel: "system".into(), expires, payload });
-        self.model.broadcast(outcome(&answer, self.world.has_failed()));
+        self.model.announced(expires, outcome(&answer, self.world.has_failed()));
     }
 
     fn restart_if_failed(&mut self) {
