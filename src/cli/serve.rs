@@ -62,7 +62,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// The server's own certificate may not be there yet.
 fn check(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
-    let own = own_files(&config.data_dir);
+    let own = own_files(config.data_dir.path());
     match &config.certificate {
         None if !own.chain.path().exists() => {}
         given => drop(Shown::load(given.clone().unwrap_or(own))?),
@@ -101,12 +101,12 @@ fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
 
 /// The queue as it stands on disk, which is for this server's user alone to read.
 fn open_queue(config: &Config) -> Result<DurableQueue<Disk>, Failure> {
-    let folder = &config.data_dir;
+    let folder = config.data_dir.path();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|error| Failure::Run(format!("{}: cannot be made: {error}", folder.display())))?;
+        .map_err(|error| config.data_dir.refuse(format!("cannot be made: {error}")))?;
     let limits = Limits {
         messages_per_app_max: config.max_notifications_per_app,
         messages_max: config.queue_messages_max,
@@ -125,9 +125,9 @@ fn own_files(folder: &Path) -> CertificateFiles {
 /// The certificate that the server made itself, now or at an earlier start.
 fn own_certificate(config: &Config, around: &Surroundings) -> Result<Shown, Failure> {
     let names = [config.delivery_domain.as_str(), &around.host_name];
-    let is_new = make_if_missing(&config.data_dir, &names)
+    let is_new = make_if_missing(config.data_dir.path(), &names)
         .map_err(|error| failed("the server's own certificate", &error))?;
-    let files = own_files(&config.data_dir);
+    let files = own_files(config.data_dir.path());
     let (verb, path) = (if is_new { "made" } else { "using" }, files.chain.path().display());
     info!("{verb} own certificate {path}");
     Shown::load(files).map_err(|error| failed("the server's own certificate", &error))

@@ -33,6 +33,9 @@ fn a_configuration_that_cannot_be_used_is_one_line_and_status_2() {
 
     let missing = "lomiri-push: /no/such.toml: cannot be read: No such file or directory (os error 2)\n";
     assert_eq!(refused(&["serve", "--config", "/no/such.toml"]), missing);
+    let problem = "cannot be made: File name too long (os error 36)";
+    let folder = format!("lomiri-push: --data-dir {}…: {problem}\n", "x".repeat(60));
+    assert_eq!(refused(&["serve", "--data-dir", &"x".repeat(300)]), folder);
     let flag = "lomiri-push: --shards 0: must be a whole number from 1 to 256\n";
     assert_eq!(refused(&["serve", "--shards", "0"]), flag);
 }

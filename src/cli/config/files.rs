@@ -15,7 +15,7 @@ pub struct CertificateFiles {
     pub key: NamedFile,
 }
 
-/// A file, and the key of the configuration that names it, if one does.
+/// A file or folder, and the key of the configuration that names it, if one does.
 #[derive(Clone, PartialEq)]
 pub struct NamedFile {
     path: PathBuf,
@@ -33,7 +33,7 @@ impl NamedFile {
         std::fs::read(&self.path).map_err(|error| self.refuse(format!("cannot be read: {error}")))
     }
 
-    /// The complaint that the file cannot be used because of `problem`.
+    /// The complaint that it cannot be used because of `problem`.
     pub fn refuse(&self, problem: String) -> ConfigError {
         match &self.given {
             Some(given) => given.refuse(problem),

@@ -9,7 +9,7 @@ mod values;
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::queue::Limits;
@@ -66,7 +66,7 @@ pub struct Config {
     /// Where devices are told to connect; none means the delivery domain at the port of `addr`.
     pub delivery_hosts: Vec<String>,
     /// Where the queue and the server's own certificate live.
-    pub data_dir: PathBuf,
+    pub data_dir: NamedFile,
     /// How many device loops there are.
     pub shards: usize,
     /// Who may see `/stats`; without, nobody may.
@@ -181,18 +181,21 @@ fn refuse_one_of(from: &Settings, keys: [&str; 2], problem: String) -> ConfigErr
     given.refuse(problem)
 }
 
-fn data_dir(from: &mut Settings, around: &Surroundings) -> Result<PathBuf, ConfigError> {
+fn data_dir(from: &mut Settings, around: &Surroundings) -> Result<NamedFile, ConfigError> {
     match (file(from, "data_dir")?, &around.state_folder) {
-        (Some(folder), _) if folder.path().exists() && !folder.path().is_dir() => {
-            Err(folder.refuse("is not a folder".into()))
-        }
-        (Some(folder), _) => Ok(folder.path().to_owned()),
-        (None, Some(folder)) => Ok(folder.clone()),
+        (Some(folder), _) if !could_be_folder(folder.path()) => Err(folder.refuse("is not a folder".into())),
+        (Some(folder), _) => Ok(folder),
+        (None, Some(folder)) => Ok(folder.clone().into()),
         (None, None) => Err(ConfigError::Missing {
             key: "data_dir",
             problem: "must be given where STATE_DIRECTORY, XDG_STATE_HOME and HOME are not set",
         }),
     }
+}
+
+/// Whether `path` is a folder, or what there is of the way to it is.
+fn could_be_folder(path: &Path) -> bool {
+    path.ancestors().find(|place| place.exists()).is_none_or(Path::is_dir)
 }
 
 /// A user needs a password, and a password its user.

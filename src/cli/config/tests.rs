@@ -66,11 +66,13 @@ fn the_sample_shows_every_key_with_its_default() {
         certificate: shown.certificate.clone(),
         http_certificate: shown.http_certificate.clone(),
         delivery_hosts: vec!["push.example.org:9090".into()],
+        data_dir: shown.data_dir.clone(),
         stats: shown.stats.clone(),
         connections_max: 19_000,
         ..read("").expect("valid")
     };
     assert_eq!(shown, examples);
+    assert_eq!(shown.data_dir.path(), Path::new("/var/lib/lomiri-push"));
 }
 
 #[test]
@@ -103,7 +105,7 @@ fn every_value_is_read_from_the_file() {
     assert_eq!(config.http_read_timeout, Duration::from_secs(90));
     assert_eq!(config.delivery_domain, "push.local");
     assert_eq!(config.delivery_hosts, ["a.example:1", "[::1]:2", "10.0.0.1:3"]);
-    assert_eq!(config.data_dir, Path::new("/etc/data"));
+    assert_eq!(config.data_dir.path(), Path::new("/etc/data"));
     assert_eq!(config.stats.expect("given").password, Secret("hunter2".into()));
     assert_eq!(config.payload_bytes_max, 2048);
 }
@@ -135,7 +137,7 @@ fn flags_stand_over_the_file() {
         read_with_flags("addr = \"nonsense\"\nshards = 3\ndata_dir = \"/there\"", &flags).expect("valid");
     assert_eq!(config.addr, "[::]:1".parse().expect("an address"));
     assert_eq!(config.delivery_hosts, ["a:1", "b:2"]);
-    assert_eq!(config.data_dir, Path::new("here"));
+    assert_eq!(config.data_dir.path(), Path::new("here"));
     assert_eq!(config.shards, 2);
     assert_eq!(config.ping_interval, Duration::from_secs(1));
 }
@@ -169,6 +171,7 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
         ("http_cert_pem_file = \"c\"", "http_cert_pem_file = \"c\": needs http_key_pem_file as well"),
         ("data_dir = \"\"", "data_dir = \"\": must be 1 to 1024 bytes of text on one line"),
         ("data_dir = \"/etc/passwd\"", "data_dir = \"/etc/passwd\": is not a folder"),
+        ("data_dir = \"/etc/passwd/x\"", "data_dir = \"/etc/passwd/x\": is not a folder"),
         ("delivery_domain = \"a b\"", &format!("delivery_domain = \"a b\": {NAME}")),
         ("delivery_hosts = \"a:1\"", &format!("delivery_hosts = \"a:1\": {HOSTS}")),
         ("delivery_hosts = []", &format!("delivery_hosts = []: {HOSTS}")),
