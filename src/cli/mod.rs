@@ -4,7 +4,7 @@
 #[cfg(feature = "server")]
 mod certificates;
 #[cfg(feature = "server")]
-pub mod config;
+mod config;
 #[cfg(feature = "device")]
 mod connect;
 #[cfg(feature = "demo")]
