@@ -79,7 +79,9 @@ impl Pair {
     /// Lets time pass up to the next deadline of either side, and runs.
     fn jump(&mut self) -> Told {
         let deadlines = [self.server.next_deadline(), self.device.next_deadline()];
-        self.now = deadlines.into_iter().flatten().min().expect("someone waits for something");
+        let next = deadlines.into_iter().flatten().min().expect("someone waits for something");
+        assert!(next > self.now, "whoever had a deadline has dealt with it");
+        self.now = next;
         self.server.handle_timeout(self.now);
         self.device.handle_timeout(self.now);
         self.run()
