@@ -364,7 +364,7 @@ mod tests {
         for sent in 0..bytes.len() {
             let mut session = session();
             for (index, byte) in bytes[..sent].iter().enumerate() {
-                session.handle_bytes(&[*byte], NOW + Duration::from_millis(index as u64));
+                session.handle_bytes(&[*byte], NOW + Duration::from_millis(1 + index as u64));
             }
             assert_eq!(session.next_deadline(), Some(deadline), "{sent}");
             session.handle_timeout(NOW + (OPTIONS.exchange_timeout - Duration::from_nanos(1)));
