@@ -1,0 +1,153 @@
+//! A device over real TLS that acks what it has stored. On a whim it loses what came before it is
+//! stored, or the connection before the ack, or goes and comes back.
+
+use jiff::Timestamp;
+use lomiri_push::base::{ChannelId, Level};
+use lomiri_push::device::{Connection, Server};
+use lomiri_push::protocol::wire0::{Broadcast, Notification};
+use lomiri_push::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
+
+use super::dice::Dice;
+use super::ledger::Visit;
+use super::shared::Shared;
+
+/// What all devices are, and so which system broadcasts are for them: `CHANNEL/MODEL`.
+pub const IMAGE: &str = "stable/pinephone";
+/// One frame in so many meets each whim.
+const WHIMS: u64 = 12;
+
+pub struct Phone {
+    name: String,
+    dice: Dice,
+    /// Whether it has no whims.
+    is_calm: bool,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, PartialEq)]
+enum Whim {
+    /// It is stored and acked.
+    None,
+    /// It is lost before it is stored.
+    Lose,
+    /// It is stored, and the connection is lost before the ack.
+    Silence,
+    /// It is stored and acked, and the connection closed at once.
+    Leave,
+}
+
+/// How a session goes on.
+#[derive(PartialEq)]
+enum Next {
+    Stay,
+    /// Close the connection, and come back.
+    Return,
+    /// The server has gone.
+    End,
+}
+
+impl Phone {
+    pub fn new(name: &str, dice: Dice) -> Phone {
+        Phone { name: name.into(), dice, is_calm: false }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From here on it has no whims.
+    pub fn calm_down(&mut self) {
+        self.is_calm = true;
+    }
+
+    /// Is connected, again and again, until the server goes.
+    pub fn stay(&mut self, server: &Server, shared: &Shared) {
+        while self.hold_session(server, shared) == Next::Return {}
+    }
+
+    fn hold_session(&mut self, server: &Server, shared: &Shared) -> Next {
+        let (mut visit, level) = shared.with(|ledger| ledger.visit(&self.name, Timestamp::now()));
+        let mut connection = match Connection::open(server, self.options(level)) {
+            Ok(connection) => connection,
+            Err(error) => return self.end(shared, &error),
+        };
+        loop {
+            let next = match connection.next_event(None) {
+                Some(Event::Connected { .. }) => Next::Stay,
+                Some(Event::Notifications(all)) => self.take(&mut connection, &mut visit, &all, shared),
+                Some(Event::Broadcast(news)) => self.take_news(&mut connection, &visit, &news, shared),
+                Some(Event::Ended(reason)) => self.end(shared, &reason),
+                other => self.end(shared, &format!("{other:?} came")),
+            };
+            if next != Next::Stay {
+                return next;
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        connection: &mut Connection,
+        visit: &mut Visit,
+        all: &[Notification],
+        shared: &Shared,
+    ) -> Next {
+        shared.with(|ledger| ledger.came(visit, all));
+        let whim = self.whim();
+        if whim == Whim::Lose {
+            return Next::Return;
+        }
+        shared.with(|ledger| ledger.stored(all));
+        self.ack(connection, whim)
+    }
+
+    fn take_news(
+        &mut self,
+        connection: &mut Connection,
+        visit: &Visit,
+        news: &Broadcast,
+        shared: &Shared,
+    ) -> Next {
+        shared.with(|ledger| ledger.broadcast_came(visit, news));
+        let whim = self.whim();
+        self.ack(connection, whim)
+    }
+
+    fn whim(&mut self) -> Whim {
+        match self.dice.below(WHIMS) {
+            _ if self.is_calm => Whim::None,
+            0 => Whim::Lose,
+            1 => Whim::Silence,
+            2 => Whim::Leave,
+            _ => Whim::None,
+        }
+    }
+
+    /// What came is stored.
+    fn ack(&self, connection: &mut Connection, whim: Whim) -> Next {
+        if whim == Whim::Silence {
+            return Next::Return;
+        }
+        connection.ack();
+        if whim == Whim::Leave { Next::Return } else { Next::Stay }
+    }
+
+    fn end(&self, shared: &Shared, reason: &dyn std::fmt::Display) -> Next {
+        shared.failed(&self.name, &format!("the session ended with: {reason}"));
+        Next::End
+    }
+
+    fn options(&self, level: i64) -> Options {
+        let (image_channel, model) = IMAGE.split_once('/').expect("a channel and a model");
+        Options {
+            device_id: self.name.parse().expect("a device id"),
+            authorization: String::new(),
+            cookie: String::new(),
+            client_ver: "crash".into(),
+            model: model.into(),
+            image_channel: image_channel.into(),
+            levels: [(ChannelId::SYSTEM, Level(level))].into(),
+            exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
+        }
+    }
+}
