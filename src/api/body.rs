@@ -16,6 +16,11 @@ use crate::queue::{Address, Command, Notify};
 /// not become a way around the limit on data.
 const REPLACE_TAG_BYTES_MAX: usize = 128;
 
+/// Deepest `data`. Go's JSON, which deployed devices read frames with, gives up beyond 10,000 arrays and
+/// objects within one another, of which a frame has three of its own: a deeper payload could never be
+/// delivered, nor anything behind it.
+const DATA_DEPTH_MAX: usize = 9_990;
+
 const NAMES: [&str; 9] =
     ["token", "userid", "deviceid", "appid", "channel", "expire_on", "data", "clear_pending", "replace_tag"];
 
@@ -122,11 +127,15 @@ impl<'b> DatedFields<'b> {
         if data.get().len() > options.payload_bytes_max {
             return Err(Failure::DataTooLarge);
         }
+        let payload = Payload::from_raw(data);
+        if payload.depth() > DATA_DEPTH_MAX {
+            return Err(Failure::MalformedJson);
+        }
         let expires = expiry::parse(&self.expire_on).ok_or(Failure::InvalidExpiration)?;
         if expires <= now {
             return Err(Failure::PastExpiration);
         }
-        Ok((Payload::from_raw(data), expires))
+        Ok((payload, expires))
     }
 }
 

@@ -14,8 +14,7 @@ pub struct Payload(Bytes);
 pub struct PayloadError;
 
 impl Payload {
-    /// Checks that `json` is one JSON value (serde_json's limits on depth hold) and drops the space
-    /// outside its strings.
+    /// Checks that `json` is one JSON value, however deep, and drops the space outside its strings.
     pub fn from_json(json: &[u8]) -> Result<Payload, PayloadError> {
         let raw: &RawValue = serde_json::from_slice(json).map_err(|_| PayloadError)?;
         Ok(Payload::from_raw(raw))
@@ -41,6 +40,22 @@ impl Payload {
         self.0.len()
     }
 
+    /// How many arrays and objects lie within one another at its deepest; 0 for a plain value.
+    pub fn depth(&self) -> usize {
+        let mut scanner = Scanner::default();
+        let (mut depth, mut deepest) = (0, 0);
+        for &byte in self.as_bytes() {
+            match byte {
+                _ if scanner.is_in_string(byte) => {}
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => depth -= 1,
+                _ => {}
+            }
+            deepest = deepest.max(depth);
+        }
+        deepest
+    }
+
     /// Never true of a payload that was checked: the shortest JSON value is one digit.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -49,20 +64,28 @@ impl Payload {
 
 /// `json` without the space between its tokens. It must be valid JSON.
 fn compact(json: &[u8]) -> Vec<u8> {
-    let mut in_string = false;
-    let mut escaped = false;
+    let mut scanner = Scanner::default();
+    let is_space = |byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
     let mut kept = Vec::with_capacity(json.len());
-    for &byte in json {
-        if !in_string && matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            continue;
-        }
-        if byte == b'"' && !escaped {
-            in_string = !in_string;
-        }
-        escaped = in_string && byte == b'\\' && !escaped;
-        kept.push(byte);
-    }
+    kept.extend(json.iter().filter(|&&byte| scanner.is_in_string(byte) || !is_space(byte)));
     kept
+}
+
+/// Tells strings from the rest of a valid JSON value, byte by byte.
+#[derive(Default)]
+struct Scanner {
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Scanner {
+    /// Takes the next byte: whether it belongs to a string, quotes included.
+    fn is_in_string(&mut self, byte: u8) -> bool {
+        let was_in_string = self.in_string;
+        self.in_string ^= byte == b'"' && !self.escaped;
+        self.escaped = was_in_string && byte == b'\\' && !self.escaped;
+        was_in_string || self.in_string
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +105,17 @@ mod tests {
             let payload = Payload::from_json(given.as_bytes()).expect("valid JSON");
             assert_eq!(payload.as_bytes(), kept.as_bytes());
         }
+    }
+
+    #[test]
+    fn depth_counts_what_lies_within_one_another() {
+        let cases =
+            [("7", 0), ("\"[[\\\"[\"", 0), ("[]", 1), (r#"{"a":[1,{}],"b":[]}"#, 3), ("[[],[[]],[]]", 3)];
+        for (json, depth) in cases {
+            assert_eq!(Payload::from_json(json.as_bytes()).expect("valid JSON").depth(), depth, "{json}");
+        }
+        let deep = "[".repeat(16_000) + &"]".repeat(16_000);
+        assert_eq!(Payload::from_json(deep.as_bytes()).expect("valid JSON").depth(), 16_000);
     }
 
     #[test]

@@ -99,6 +99,22 @@ fn a_notify_that_says_something_wrong_is_refused() {
     assert_refused(&notify("AAECAwQF", "not/a+token"), 400, "unknown-token", "Unknown token");
 }
 
+/// One more level than devices can read, if payloads may be long enough for it.
+#[test]
+fn data_that_devices_could_not_read_is_no_json_either() {
+    let options = || Options { body_bytes_max: 64 << 10, payload_bytes_max: 32 << 10, ..options() };
+    let nested = |depth: usize| {
+        let data = "[".repeat(depth) + &"]".repeat(depth);
+        notify(r#"{"m":"hi"}"#, &data)
+    };
+    let mut peer = Peer::with(options());
+    peer.send(nested(9_991));
+    assert_fails("too deep", &mut peer, 400, INVALID, "Malformed JSON Object");
+    let mut peer = Peer::with(options());
+    peer.send(nested(9_990));
+    assert!(peer.command().is_some());
+}
+
 #[test]
 fn a_body_that_is_not_utf_8_is_no_json_object() {
     let mut request = post("/notify", NOTIFY).into_bytes();
