@@ -100,3 +100,19 @@ fn the_api_speaks_https_with_its_own_certificate() {
     let answers = String::from_utf8(caller.read_to_end()).expect("text");
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
 }
+
+#[test]
+fn who_does_not_speak_https_there_is_put_out() {
+    let made = Made::new();
+    let rig = Rig::start_with(|options| {
+        options.http_certificates = Some(made.certificates());
+        options.api.read_timeout = Duration::from_millis(100);
+    });
+    for said in ["", "GET /healthz HTTP/1.1\r\nHost: push\r\n\r\n"] {
+        let mut caller = rig.caller();
+        caller.write_all(said.as_bytes()).expect("the server reads");
+        let mut answer = Vec::new();
+        caller.read_to_end(&mut answer).expect("the server closes");
+        assert!(!answer.starts_with(b"HTTP"), "{}", answer.escape_ascii());
+    }
+}
