@@ -177,9 +177,8 @@ impl Queue {
     }
 
     fn enqueue(&mut self, row: MessageRow, value: Vec<u8>, payload: &Payload, dropped: &[Seq]) {
-        let seq = row.id.seq();
-        let size = value.len();
-        let device = self.hold_message(&row, size);
+        let ((device, seq), pending) = self.hold_message(&row, value.len());
+        self.pending.insert(device, seq, pending);
         for &seq in dropped {
             self.drop_message(device, seq);
         }
@@ -192,8 +191,8 @@ impl Queue {
         );
     }
 
-    /// Enters a message in the index.
-    pub(super) fn hold_message(&mut self, row: &MessageRow, size: usize) -> DeviceKey {
+    /// A message as the index knows it; its names are held from now on.
+    pub(super) fn hold_message(&mut self, row: &MessageRow, size: usize) -> ((DeviceKey, Seq), Pending) {
         let device = self.devices.hold(&row.device);
         let pending = Pending {
             expires: row.expires,
@@ -201,8 +200,7 @@ impl Queue {
             size: u32::try_from(size).expect("rows are bounded by MESSAGE_BYTES_MAX"),
             tag: row.tag.map(Box::from),
         };
-        self.pending.insert(device, row.id.seq(), pending);
-        device
+        ((device, row.id.seq()), pending)
     }
 
     fn broadcast(&mut self, channel: &str, expires: Wall, payload: Payload) -> Result<Answer, Obstacle> {

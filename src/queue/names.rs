@@ -1,10 +1,10 @@
 //! Names held once: a device's or an app's id stands here for as long as something refers to it, and
 //! everything else carries a small key. It knows nothing of what refers to them.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash, RandomState};
 
+use hashbrown::HashTable;
 use slab::Slab;
 
 /// A device's key, for as long as something is registered or pending for it.
@@ -16,7 +16,7 @@ pub(super) struct DeviceKey(u32);
 pub(super) struct AppKey(u32);
 
 /// What [`Names`] hands out: a number behind a type of its own.
-pub(super) trait NameKey: Copy {
+pub(super) trait NameKey: Copy + Debug + Eq {
     fn from_slot(slot: usize) -> Self;
     fn slot(self) -> usize;
 }
@@ -39,8 +39,10 @@ name_key!(AppKey);
 /// Names and their keys. Each [`Names::hold`] is paid back by one [`Names::release`]; the name goes
 /// with the last of them, and its key may then stand for another.
 pub(super) struct Names<N, K> {
-    keys: HashMap<N, K>,
+    /// By the hashes of the names, which are only kept once: a million keys take 10 MB.
+    keys: HashTable<K>,
     held: Slab<Held<N>>,
+    hasher: RandomState,
 }
 
 struct Held<N> {
@@ -48,9 +50,9 @@ struct Held<N> {
     uses: u32,
 }
 
-impl<N: Clone + Eq + Hash + Borrow<str>, K: NameKey> Names<N, K> {
+impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
     pub fn new() -> Names<N, K> {
-        Names { keys: HashMap::new(), held: Slab::new() }
+        Names { keys: HashTable::new(), held: Slab::new(), hasher: RandomState::new() }
     }
 
     /// How many different names are held.
@@ -59,7 +61,8 @@ impl<N: Clone + Eq + Hash + Borrow<str>, K: NameKey> Names<N, K> {
     }
 
     pub fn find(&self, name: &N) -> Option<K> {
-        self.keys.get(name.borrow()).copied()
+        let hash = self.hasher.hash_one(name);
+        self.keys.find(hash, |&key| self.name(key) == name).copied()
     }
 
     pub fn name(&self, key: K) -> &N {
@@ -72,17 +75,22 @@ impl<N: Clone + Eq + Hash + Borrow<str>, K: NameKey> Names<N, K> {
             return key;
         }
         let key = K::from_slot(self.held.insert(Held { name: name.clone(), uses: 1 }));
-        self.keys.insert(name.clone(), key);
+        let (held, hasher) = (&self.held, &self.hasher);
+        let rehash = |key: &K| hasher.hash_one(&held[key.slot()].name);
+        self.keys.insert_unique(hasher.hash_one(name), key, rehash);
         key
     }
 
     pub fn release(&mut self, key: K) {
         let held = &mut self.held[key.slot()];
         held.uses -= 1;
-        if held.uses == 0 {
-            let gone = self.held.remove(key.slot());
-            self.keys.remove(gone.name.borrow());
+        if held.uses > 0 {
+            return;
         }
+        let hash = self.hasher.hash_one(&held.name);
+        let entry = self.keys.find_entry(hash, |&other| other == key);
+        entry.expect("every name held has its key").remove();
+        self.held.remove(key.slot());
     }
 }
 

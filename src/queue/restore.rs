@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::base::{Level, Payload, Token};
+use crate::base::{Level, Payload, Seq, Token};
 
 use super::command::Broadcast;
 use super::limits::Limits;
+use super::names::DeviceKey;
+use super::pending::{Pending, PendingIndex};
 use super::rows::{BroadcastRow, Census, Head, Key, MessageRow, RegistrationRow, Row, RowError};
 use super::state::Queue;
 
@@ -34,6 +36,7 @@ pub enum RestoreError {
 /// Takes a queue's rows, each once, in the order of their keys; then makes the queue of them.
 pub struct Restore {
     queue: Queue,
+    messages: Vec<((DeviceKey, Seq), Pending)>,
     head: Option<Head>,
     found: Census,
 }
@@ -41,7 +44,7 @@ pub struct Restore {
 impl Restore {
     /// Starts with no row.
     pub fn new(limits: Limits) -> Restore {
-        Restore { queue: Queue::new(limits), head: None, found: Census::default() }
+        Restore { queue: Queue::new(limits), messages: Vec::new(), head: None, found: Census::default() }
     }
 
     /// Takes one row.
@@ -65,7 +68,8 @@ impl Restore {
     }
 
     fn add_message(&mut self, row: &MessageRow, size: usize) {
-        self.queue.hold_message(row, size);
+        let message = self.queue.hold_message(row, size);
+        self.messages.push(message);
     }
 
     fn add_registration(&mut self, token: Token, row: &RegistrationRow) -> Result<(), RestoreError> {
@@ -83,6 +87,7 @@ impl Restore {
         if head.census != self.found {
             return Err(RestoreError::Census { written: head.census.rows, found: self.found.rows });
         }
+        self.queue.pending = PendingIndex::of_all(self.messages);
         self.queue.head = head;
         self.queue.channel.top = head.top;
         Ok(self.queue)
