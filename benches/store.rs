@@ -57,12 +57,13 @@ fn start(dir: &Path, resident: u64) {
     let started = Instant::now();
     let queue = open(dir);
     println!(
-        "  start after a kill: {:.2} s, {} MiB resident",
+        "  start after a kill: {:.2} s, {:.2} s of CPU; {} MiB resident, {} at the peak",
         started.elapsed().as_secs_f64(),
-        resident_kib() >> 10
+        cpu_time().as_secs_f64(),
+        memory_mib("VmRSS:"),
+        memory_mib("VmHWM:")
     );
     assert!(queue.counts().messages as u64 >= resident);
-    drop(queue);
 }
 
 fn open(dir: &Path) -> Queue {
@@ -137,10 +138,12 @@ fn file_bytes(dir: &Path) -> u64 {
     fs::metadata(dir.join("db")).expect("the data file").len()
 }
 
-fn resident_kib() -> u64 {
+/// A line of this process's status.
+fn memory_mib(line: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux tells");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    let line = status.lines().find(|found| found.starts_with(line)).expect("Linux tells");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+    kib >> 10
 }
 
 /// User and system time of this process.

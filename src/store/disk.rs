@@ -32,8 +32,9 @@ use super::guarded::guarded;
 use super::written::Written;
 use super::{Store, StoreError, TakeRow};
 
-/// sled's page cache: more made no difference with a million rows.
-const CACHE_BYTES: u64 = 64 << 20;
+/// sled's page cache. More made no difference with a million rows: new rows lie together at the end,
+/// and those that are read are mostly among them.
+const CACHE_BYTES: u64 = 32 << 20;
 
 /// Rows on disk, in a directory of their own.
 #[derive(Debug)]

@@ -68,12 +68,12 @@ fn assert_all_there(queue: &mut Queue, promised: u64) {
 
 #[test]
 fn a_full_disk_fails_the_queue_and_the_ballast_opens_it_again() {
-    let Some(disk) = SmallDisk::mount(320) else { return };
+    let Some(disk) = SmallDisk::mount(192) else { return };
     let mut queue = open(&disk.queue_dir()).expect("a new queue opens");
     let ballast = disk.queue_dir().join("ballast");
     assert!(ballast.exists());
     let filler = disk.path().join("filler");
-    fs::write(&filler, vec![1; 230 << 20]).expect("other files take most of the disk");
+    fs::write(&filler, vec![1; 136 << 20]).expect("other files take most of the disk");
 
     let promised = fill(&mut queue, 0);
     println!("{promised} messages until {}", queue.failure().expect("a failure"));
