@@ -22,8 +22,10 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::statvfs;
+use rustix::fs::{FlockOperation, flock, statvfs};
+use rustix::io::Errno;
 
 use crate::queue::{Batch, Key};
 
@@ -35,6 +37,11 @@ use super::{Store, StoreError, TakeRow};
 /// sled's page cache. More made no difference with a million rows: new rows lie together at the end,
 /// and those that are read are mostly among them.
 const CACHE_BYTES: u64 = 32 << 20;
+
+/// sled's lock is waited for so often, with such a pause: for five seconds, where it takes some
+/// milliseconds.
+const LOCK_ATTEMPTS_MAX: u32 = 500;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Rows on disk, in a directory of their own.
 #[derive(Debug)]
@@ -205,7 +212,26 @@ impl Files {
     }
 
     fn try_open_engine(&self) -> Result<sled::Db, StoreError> {
+        self.await_engine_lock().map_err(self.failed("lock", &self.data))?;
         self.call("open", || sled::Config::new().path(&self.dir).cache_capacity(CACHE_BYTES).open())
+    }
+
+    /// An attempt that failed leaves threads of sled's behind, which hold its lock for a moment. Nobody
+    /// else can: `written` is locked by us. If it lasts, sled's own attempt tells.
+    fn await_engine_lock(&self) -> io::Result<()> {
+        let data = match File::open(&self.data) {
+            Ok(data) => data,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for _ in 0..LOCK_ATTEMPTS_MAX {
+            match flock(&data, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn remove_unfinished_snapshots(&self) -> io::Result<()> {
