@@ -61,7 +61,10 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
     }
 
     pub fn find(&self, name: &N) -> Option<K> {
-        let hash = self.hasher.hash_one(name);
+        self.find_hashed(self.hasher.hash_one(name), name)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &N) -> Option<K> {
         self.keys.find(hash, |&key| self.name(key) == name).copied()
     }
 
@@ -70,14 +73,14 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
     }
 
     pub fn hold(&mut self, name: &N) -> K {
-        if let Some(key) = self.find(name) {
+        let hash = self.hasher.hash_one(name);
+        if let Some(key) = self.find_hashed(hash, name) {
             self.held[key.slot()].uses += 1;
             return key;
         }
         let key = K::from_slot(self.held.insert(Held { name: name.clone(), uses: 1 }));
         let (held, hasher) = (&self.held, &self.hasher);
-        let rehash = |key: &K| hasher.hash_one(&held[key.slot()].name);
-        self.keys.insert_unique(hasher.hash_one(name), key, rehash);
+        self.keys.insert_unique(hash, key, |key| hasher.hash_one(&held[key.slot()].name));
         key
     }
 
