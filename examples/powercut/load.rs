@@ -24,6 +24,9 @@ const PENDING_MAX: usize = 4_000;
 /// One turn in so many registers and broadcasts.
 const RARE: u64 = 16;
 
+/// Longest payload but for its frame: as long as the queue takes them, since long rows lie apart in sled.
+const FILL_BYTES_MAX: u64 = 6_000;
+
 pub const NOW: Now = Now { monotonic: Monotonic(std::time::Duration::ZERO), wall: Wall(1_000_000) };
 
 pub fn limits() -> Limits {
@@ -79,7 +82,7 @@ fn commands(turn: u64, acks: &[(u64, MessageId)]) -> Vec<Command> {
 }
 
 fn message(number: u64) -> Command {
-    let fill = "x".repeat((number * 37 % 2_000) as usize);
+    let fill = "x".repeat((number * 37 % FILL_BYTES_MAX) as usize);
     let json = format!("{{\"n\":{number},\"fill\":\"{fill}\"}}");
     Command::Notify(Notify {
         to: Address::Device(device(number)),

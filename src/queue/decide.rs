@@ -8,14 +8,12 @@ use crate::base::{
 };
 
 use super::command::{Address, Answer, Broadcast, Command, Notify, PendingMessage, Refusal};
+use super::limits::MESSAGE_BYTES_MAX;
 use super::names::DeviceKey;
 use super::pending::Pending;
 use super::rows::{BroadcastRow, Key, MessageRow, RegistrationRow};
 use super::state::Queue;
 
-/// Longest tag and payload together. The API's own limits lie below; stores may keep longer values
-/// elsewhere and less durably, so the queue takes none.
-const MESSAGE_BYTES_MAX: usize = 60_000;
 /// The name of the one channel.
 const SYSTEM_CHANNEL: &str = "system";
 

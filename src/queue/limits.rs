@@ -1,6 +1,10 @@
 //! How much the queue takes: every bound on what others can make it keep, with its reason.
 //! Bounds on single requests (sizes of bodies and payloads) are the API's.
 
+/// Longest tag and payload together, in bytes. The engine keeps some twenty rows in a page, and a page
+/// beyond 128 KiB in a file of its own that is never synced: so that many of the longest rows stay below.
+pub const MESSAGE_BYTES_MAX: usize = 6 * 1024;
+
 /// What the queue may hold and hand out. All of them are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -15,7 +15,7 @@ pub use command::{
     Address, Answer, Broadcast, Channel, Command, Event, Notify, Page, PendingMessage, Refusal,
 };
 pub use decide::{Decision, Listing};
-pub use limits::Limits;
+pub use limits::{Limits, MESSAGE_BYTES_MAX};
 pub use restore::{Restore, RestoreError};
 pub use rows::{Batch, Key, RowError, read_message};
 pub use state::{Counts, Queue};

@@ -1,7 +1,7 @@
 //! The store on disk, over sled: all that the rest of the server need not know about that engine.
 //!
 //! ```text
-//! db, conf, blobs/, snap.*   sled's own: the log with all rows, its form, nothing, where reading starts
+//! db, conf, blobs/, snap.*   sled's own: the log with all rows, its form, nothing (see below), where reading starts
 //! written                    which batch was durable last; its lock keeps other processes out
 //! ballast                    room to give up when the disk is full
 //! damaged.snap.*             snapshots that sled could not read, moved aside
@@ -10,6 +10,8 @@
 //! What sled 0.34 asks of its user, and where it is answered here:
 //! - Its `flush` ends in `sync_file_range`, which promises nothing after a power cut: [`Disk::apply`]
 //!   syncs the file itself. sled's own flusher stays on, since it alone collects garbage.
+//! - A page of rows beyond 128 KiB goes to a file in `blobs` that is never synced, and a page takes up
+//!   to 17 rows, or 20 for a moment: the queue's `MESSAGE_BYTES_MAX` keeps it from getting there.
 //! - A crash while it writes a snapshot leaves a file on which every later open fails:
 //!   `remove_unfinished_snapshots`.
 //! - On damaged files it returns an error, panics, or goes on without a part of the data: panics are

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lomiri_push::base::Wall;
-use lomiri_push::queue::{Answer, Command, Limits, Notify, Refusal};
+use lomiri_push::queue::{Answer, Command, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
 
 use super::world::{World, broadcast, notify, payload, post, register, unregister};
 
@@ -161,7 +161,9 @@ fn below_the_floor_of_free_disk_nothing_new_is_taken_but_the_old_may_go() {
 #[test]
 fn a_payload_beyond_what_rows_may_hold_is_refused() {
     let mut world = World::new(Limits::default());
-    let huge = format!("\"{}\"", "x".repeat(100_000));
-    assert_eq!(world.refusal(post("carol", "a", &huge)), Refusal::Unavailable);
-    assert_eq!(world.refusal(broadcast(&huge, Wall(u64::MAX))), Refusal::Unavailable);
+    let payload = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    let (longest, longer) = (payload(MESSAGE_BYTES_MAX), payload(MESSAGE_BYTES_MAX + 1));
+    assert_eq!(world.refusal(post("carol", "a", &longer)), Refusal::Unavailable);
+    assert_eq!(world.refusal(broadcast(&longer, Wall(u64::MAX))), Refusal::Unavailable);
+    world.promise([post("carol", "a", &longest), broadcast(&longest, Wall(u64::MAX))]);
 }

@@ -62,8 +62,8 @@ pub fn options(certificates: Arc<Certificates>) -> Options {
             exchange_timeout: PATIENCE,
         },
         api: api::Options {
-            body_bytes_max: 64 * 1024,
-            payload_bytes_max: 32 * 1024,
+            body_bytes_max: 8 * 1024,
+            payload_bytes_max: queue::MESSAGE_BYTES_MAX,
             read_timeout: PATIENCE,
             hosts: vec!["localhost:9090".into()],
             domain: "localhost".into(),

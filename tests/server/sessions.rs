@@ -70,9 +70,10 @@ fn a_second_session_takes_over_and_gets_what_was_not_acked() {
 /// The sockets' buffers are too small for a frame, so that it leaves the server in parts.
 #[test]
 fn large_frames_reach_a_device_on_a_narrow_line() {
+    const MESSAGES: usize = 30;
     let rig = Rig::start();
-    let payload = |number: usize| format!(r#""{number}{}""#, "x".repeat(30_000));
-    for number in 0..6 {
+    let payload = |number: usize| format!(r#""{number}{}""#, "x".repeat(6_000));
+    for number in 0..MESSAGES {
         rig.notify("carol", &payload(number));
     }
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -81,11 +82,11 @@ fn large_frames_reach_a_device_on_a_narrow_line() {
     socket.connect(&rig.addresses.devices.into()).expect("it listens");
     let mut carol = Device::over(Secured::over(TcpStream::from(socket), &rig.trust), "carol");
     let mut received = Vec::new();
-    while received.len() < 6 {
+    while received.len() < MESSAGES {
         received.extend(carol.next_payloads());
         carol.ack();
     }
-    assert_eq!(received, (0..6).map(payload).collect::<Vec<_>>());
+    assert_eq!(received, (0..MESSAGES).map(payload).collect::<Vec<_>>());
     rig.await_counter("pending", 0);
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, DeviceId, Level, Payload, Token, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Limits, Notify, Refusal};
+use lomiri_push::queue::{Address, Answer, Command, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
 use lomiri_push::session::EndReason;
 
 use crate::world::{EXCHANGE_TIMEOUT, PING_INTERVAL, World};
@@ -112,7 +112,7 @@ fn payloads_full_of_what_escaping_would_swell_are_delivered_and_the_queue_drains
 #[test]
 fn a_full_queue_of_the_largest_payloads_drains_frame_by_frame() {
     let mut world = World::new();
-    let payload = format!("\"{}\"", "x".repeat(32 * 1024 - 2));
+    let payload = format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX - 2));
     for _ in 0..100 {
         post(&mut world, "carol", &payload);
     }

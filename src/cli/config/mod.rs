@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::queue::Limits;
+use crate::queue::{Limits, MESSAGE_BYTES_MAX};
 use crate::reactor::device_connections;
 
 pub use files::{CertificateFiles, NamedFile};
@@ -29,8 +29,9 @@ const INTERVAL_MIN: Duration = Duration::from_millis(10);
 const PING_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest wait for an answer: what is silent longer holds a descriptor for nothing.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
-/// Largest payload: escaped and wrapped it always fits one frame of wire 0 (65,535 bytes).
-const PAYLOAD_BYTES_MAX: usize = 32 * 1024;
+/// Largest payload: with the longest tag (128 bytes) the queue takes it ([`MESSAGE_BYTES_MAX`]).
+const PAYLOAD_BYTES_MAX: usize = 6_000;
+const _: () = assert!(PAYLOAD_BYTES_MAX + 128 <= MESSAGE_BYTES_MAX);
 /// Largest request body: each API connection may hold one.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Most messages in the queue: all that one machine's memory could index.

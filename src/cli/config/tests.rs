@@ -180,10 +180,10 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
         ("shards = 0", "shards = 0: must be a whole number from 1 to 256"),
         ("shards = 1.5", "shards = 1.5: must be a whole number from 1 to 256"),
         ("shards = \"1\"", "shards = \"1\": must be a whole number from 1 to 256"),
-        ("payload_bytes_max = 32769", "payload_bytes_max = 32769: must be a whole number from 1 to 32768"),
+        ("payload_bytes_max = 6001", "payload_bytes_max = 6001: must be a whole number from 1 to 6000"),
         (
-            "payload_bytes_max = 8192",
-            "payload_bytes_max = 8192: payload_bytes_max (8192) is above body_bytes_max (6144)",
+            "payload_bytes_max = 5000\nbody_bytes_max = 4999",
+            "payload_bytes_max = 5000: payload_bytes_max (5000) is above body_bytes_max (4999)",
         ),
         (
             "body_bytes_max = 100",
