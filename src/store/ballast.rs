@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 /// What the engine needs to open, with room to spare: a snapshot, which takes 3 MB for a million
 /// messages, and a few segments of 512 KiB for what is deleted then.
-const BALLAST_BYTES: u64 = 32 << 20;
+pub(super) const BALLAST_BYTES: u64 = 32 << 20;
 /// The ballast is taken only where this many times its size is free: on a small disk messages have
 /// the better claim.
 const FREE_TIMES_MIN: u64 = 4;

@@ -12,7 +12,7 @@
 //!   syncs the file itself. sled's own flusher stays on, since it alone collects garbage.
 //! - A page of rows beyond 128 KiB goes to a file in `blobs` that is never synced, and a page takes up
 //!   to 17 rows, or 20 for a moment: the queue's `MESSAGE_BYTES_MAX` keeps it from getting there.
-//! - A crash while it writes a snapshot leaves a file on which every later open fails:
+//! - A crash or a full disk while it writes a snapshot leaves a file on which every later open fails:
 //!   `remove_unfinished_snapshots`.
 //! - On damaged files it returns an error, panics, or goes on without a part of the data: panics are
 //!   caught, `open_engine` tries once without the snapshot, and what is missing is noticed by the
@@ -31,7 +31,7 @@ use rustix::io::Errno;
 
 use crate::queue::{Batch, Key};
 
-use super::ballast::Ballast;
+use super::ballast::{BALLAST_BYTES, Ballast};
 use super::guarded::guarded;
 use super::written::Written;
 use super::{Store, StoreError, TakeRow};
@@ -187,7 +187,6 @@ impl Files {
     }
 
     fn open_engine(&self) -> Result<sled::Db, StoreError> {
-        self.remove_unfinished_snapshots().map_err(self.failed("clear snapshots in", &self.dir))?;
         match self.try_open_engine() {
             Err(StoreError::Io { source, .. }) if is_full(&source) => self.open_engine_without_ballast(),
             Err(StoreError::Damaged { reason, .. }) => self.open_engine_without_snapshot(reason),
@@ -195,12 +194,18 @@ impl Files {
         }
     }
 
+    /// While there is no room the engine's word that files are damaged counts for nothing.
     fn open_engine_without_ballast(&self) -> Result<sled::Db, StoreError> {
         let ballast = self.ballast();
         if ballast.give_up().map_err(self.failed("clear ballast in", &self.dir))? {
             log::warn!("the disk is full: gave up the ballast in {}", self.dir.display());
         }
-        self.try_open_engine()
+        let retried = match self.try_open_engine() {
+            Err(StoreError::Damaged { reason, .. }) => self.open_engine_without_snapshot(reason),
+            result => result,
+        };
+        let needed_mib = BALLAST_BYTES >> 20;
+        retried.map_err(|_| StoreError::Full { file: self.data.clone(), needed_mib })
     }
 
     /// The snapshot only shortens the start: all rows are in the data file.
@@ -214,6 +219,7 @@ impl Files {
     }
 
     fn try_open_engine(&self) -> Result<sled::Db, StoreError> {
+        self.remove_unfinished_snapshots().map_err(self.failed("clear snapshots in", &self.dir))?;
         self.await_engine_lock().map_err(self.failed("lock", &self.data))?;
         self.call("open", || sled::Config::new().path(&self.dir).cache_capacity(CACHE_BYTES).open())
     }
@@ -237,9 +243,13 @@ impl Files {
     }
 
     fn remove_unfinished_snapshots(&self) -> io::Result<()> {
-        let unfinished =
-            self.snapshots()?.into_iter().filter(|path| path.extension() == Some(OsStr::new("generating")));
-        unfinished.into_iter().try_for_each(fs::remove_file)
+        for path in self.snapshots()? {
+            let is_unfinished = path.extension() == Some(OsStr::new("generating"));
+            if is_unfinished || fs::metadata(&path)?.len() == 0 {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn move_snapshots_aside(&self) -> io::Result<usize> {

@@ -71,6 +71,14 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no room to open it. Nothing is lost.
+    #[error("cannot open {}: the disk is full, and {needed_mib} MiB must be free", file.display())]
+    Full {
+        /// Which file.
+        file: PathBuf,
+        /// How much room it needs, in MiB.
+        needed_mib: u64,
+    },
     /// The system refuses: a full disk, a missing permission, a broken device.
     #[error("cannot {action} {}: {source}", file.display())]
     Io {

@@ -1,48 +1,12 @@
-//! A disk that runs full, for real: a small file system in memory. Needs root to mount it, and steps
-//! aside where it may not.
+//! A disk that runs full, for real, while the queue is open and when it opens.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command as Program;
 
 use lomiri_push::queue::{Answer, Limits, Refusal};
-use lomiri_push::store::{Disk, DurableQueue};
+use lomiri_push::store::{Disk, DurableQueue, StoreError};
 
 use super::load::{NOW, Queue, handle, message, open, pending, promise};
-
-/// A mounted file system that goes with its directory.
-struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn mount(mib: u32) -> Option<SmallDisk> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let size = format!("size={mib}m");
-        let mount =
-            Program::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
-        let is_mounted = mount.is_ok_and(|output| output.status.success());
-        if !is_mounted {
-            println!("stepping aside: a small disk can only be mounted by root");
-        }
-        is_mounted.then_some(SmallDisk { dir })
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn queue_dir(&self) -> PathBuf {
-        self.path().join("queue")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Program::new("umount").arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
-    }
-}
+use super::small_disk::SmallDisk;
 
 /// Queues messages until the disk refuses one; how many were promised.
 fn fill(queue: &mut Queue, first: u64) -> u64 {
@@ -68,7 +32,7 @@ fn assert_all_there(queue: &mut Queue, promised: u64) {
 
 #[test]
 fn a_full_disk_fails_the_queue_and_the_ballast_opens_it_again() {
-    let Some(disk) = SmallDisk::mount(192) else { return };
+    let Some(disk) = SmallDisk::in_memory(192) else { return };
     let mut queue = open(&disk.queue_dir()).expect("a new queue opens");
     let ballast = disk.queue_dir().join("ballast");
     assert!(ballast.exists());
@@ -94,9 +58,49 @@ fn a_full_disk_fails_the_queue_and_the_ballast_opens_it_again() {
     promise(&mut queue, vec![message(1 << 40, 1, 2_000)]);
 }
 
+/// On this file system sled leaves an empty snapshot behind when there is no room for one.
+#[test]
+fn others_fill_the_disk_and_the_ballast_opens_the_queue_nevertheless() {
+    let Some(disk) = SmallDisk::ext4(400) else { return };
+    let mut queue = open(&disk.queue_dir()).expect("a new queue opens");
+    for number in 0..200 {
+        promise(&mut queue, vec![message(number / 50, number, 3_000)]);
+    }
+    let filler = disk.fill();
+    drop(queue);
+
+    let mut queue = open(&disk.queue_dir()).expect("the ballast makes room");
+    assert_all_there(&mut queue, 200);
+    drop(queue);
+    fs::remove_file(&filler).expect("someone makes room");
+    assert_all_there(&mut open(&disk.queue_dir()).expect("opens"), 200);
+}
+
+#[test]
+fn a_disk_without_room_to_open_is_called_full_and_nothing_is_lost() {
+    let Some(disk) = SmallDisk::ext4(100) else { return };
+    let mut queue = open(&disk.queue_dir()).expect("a new queue opens");
+    for number in 0..200 {
+        promise(&mut queue, vec![message(number / 50, number, 3_000)]);
+    }
+    assert!(!disk.queue_dir().join("ballast").exists(), "the disk is too small for it");
+    let filler = disk.fill();
+    drop(queue);
+
+    for _ in 0..3 {
+        let error = open(&disk.queue_dir()).err().expect("there is no room");
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        let file = disk.queue_dir().join("db").display().to_string();
+        let expected = format!("cannot open {file}: the disk is full, and 32 MiB must be free");
+        assert_eq!(error.to_string(), expected);
+    }
+    fs::remove_file(&filler).expect("someone makes room");
+    assert_all_there(&mut open(&disk.queue_dir()).expect("opens"), 200);
+}
+
 #[test]
 fn below_the_floor_of_free_disk_messages_are_refused_until_there_is_room() {
-    let Some(disk) = SmallDisk::mount(64) else { return };
+    let Some(disk) = SmallDisk::in_memory(64) else { return };
     let limits = Limits { free_disk_min_bytes: 32 << 20, ..Limits::default() };
     let store = Disk::open(&disk.queue_dir()).expect("opens");
     let mut queue = DurableQueue::open(store, limits, NOW).expect("opens");

@@ -4,3 +4,4 @@ mod damage;
 mod files;
 mod full;
 mod load;
+mod small_disk;
