@@ -1,7 +1,6 @@
 //! What one shard costs without sockets, TLS and disk: CPU for each connect, message, keepalive and
 //! broadcast. Times are of one thread that does nothing else.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,15 +80,7 @@ impl Shard {
 }
 
 fn hello(number: u32) -> Vec<u8> {
-    let connect = Connect {
-        device_id: format!("device-{number}").parse().expect("a device id"),
-        authorization: String::new(),
-        cookie: String::new(),
-        client_ver: String::new(),
-        model: "?".into(),
-        image_channel: "?".into(),
-        levels: BTreeMap::new(),
-    };
+    let connect = Connect::new(format!("device-{number}").parse().expect("a device id"));
     let frame = DeviceMessage::Connect(connect).encode().expect("short");
     [&[wire0::VERSION], &frame[..]].concat()
 }

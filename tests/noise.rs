@@ -112,13 +112,7 @@ fn feed_server(pieces: Vec<Vec<u8>>) -> bool {
 /// Feeds a device's session, whose owner acks at once.
 fn feed_device(pieces: Vec<Vec<u8>>) -> bool {
     let options = device::Options {
-        device_id: "carol".parse().expect("valid"),
-        authorization: String::new(),
-        cookie: String::new(),
-        client_ver: String::new(),
-        model: "?".into(),
-        image_channel: "?".into(),
-        levels: Default::default(),
+        connect: Connect::new("carol".parse().expect("valid")),
         exchange_timeout: device::EXCHANGE_TIMEOUT_DEFAULT,
     };
     let now = Monotonic::default();

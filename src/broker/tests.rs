@@ -1,7 +1,6 @@
 //! One shard, one device, and a queue that answers when the test says so: what depends on an order
 //! of events that the simulation in `tests/world` does not produce.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +22,7 @@ fn shard_with_carol() -> Broker {
     let options = Options { shard: ShardId(0), shards: 1, session: Arc::new(session) };
     let mut broker = Broker::new(options, Arc::new(Channel::default()));
     broker.handle_accepted(KEY, SESSION, Now::default());
-    let connect = DeviceMessage::Connect(Connect {
-        device_id: carol(),
-        authorization: String::new(),
-        cookie: String::new(),
-        client_ver: String::new(),
-        model: "?".into(),
-        image_channel: "?".into(),
-        levels: BTreeMap::new(),
-    });
+    let connect = DeviceMessage::Connect(Connect::new(carol()));
     let frame = connect.encode().expect("short");
     broker.handle_bytes(KEY, &[&[wire0::VERSION], &frame[..]].concat(), Now::default());
     broker

@@ -209,7 +209,7 @@ mod tests {
     use std::thread::{self, JoinHandle};
 
     use super::*;
-    use crate::protocol::wire0::{Notification, ServerMessage};
+    use crate::protocol::wire0::{Connect, Notification, ServerMessage};
     use crate::tls::{Certificates, ServerConfig, Trust, device_config, server_config};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -268,16 +268,7 @@ mod tests {
     }
 
     fn carol(exchange_timeout: Duration) -> Options {
-        Options {
-            device_id: "carol".parse().expect("valid"),
-            authorization: String::new(),
-            cookie: String::new(),
-            client_ver: String::new(),
-            model: "?".into(),
-            image_channel: "?".into(),
-            levels: Default::default(),
-            exchange_timeout,
-        }
+        Options { connect: Connect::new("carol".parse().expect("valid")), exchange_timeout }
     }
 
     fn open(server: &Server) -> Connection {

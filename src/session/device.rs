@@ -11,14 +11,14 @@
 //!  any ── end, CONNBROKEN, silence for too long, or what was not due ──▶ Ended
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::EndReason;
-use crate::base::{ChannelId, DeviceId, Level, Monotonic};
+use crate::base::Monotonic;
 use crate::protocol::wire0::{
     self, Broadcast, Connect, DeviceMessage, Notification, ProtocolError, ServerMessage,
 };
@@ -26,23 +26,11 @@ use crate::protocol::wire0::{
 /// How long devices wait for an answer unless told otherwise: what deployed ones do.
 pub const EXCHANGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// What a device says of itself, and how patient it is.
+/// A device, and how patient it is.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Who it is.
-    pub device_id: DeviceId,
-    /// What proves it; empty if nothing does.
-    pub authorization: String,
-    /// What [`Event::Cookie`] brought last; empty if there was none.
-    pub cookie: String,
-    /// This software's version.
-    pub client_ver: String,
-    /// The model, `?` if unknown.
-    pub model: String,
-    /// Where the system image comes from, `?` if unknown.
-    pub image_channel: String,
-    /// How far each channel was followed.
-    pub levels: BTreeMap<ChannelId, Level>,
+    /// What it says of itself.
+    pub connect: Connect,
     /// How long the server may take for CONNACK, and be late with what is due each ping interval.
     pub exchange_timeout: Duration,
 }
@@ -90,7 +78,7 @@ pub enum Event {
         /// What the server says.
         reason: String,
     },
-    /// To be stored, for [`Options::cookie`] of the next session.
+    /// To be stored, for [`Connect::cookie`] of the next session.
     Cookie(String),
     /// The session is over. Comes once, and last.
     Ended(EndReason),
@@ -100,17 +88,9 @@ impl Session {
     /// A session on a connection that stands at `now`. Fails if what the device says of itself does
     /// not fit a frame.
     pub fn new(options: Options, now: Monotonic) -> Result<Session, ProtocolError> {
-        let exchange_timeout = options.exchange_timeout;
-        let connect = DeviceMessage::Connect(Connect {
-            device_id: options.device_id,
-            authorization: options.authorization,
-            cookie: options.cookie,
-            client_ver: options.client_ver,
-            model: options.model,
-            image_channel: options.image_channel,
-            levels: options.levels,
-        });
-        let opening = [Bytes::from_static(&[wire0::VERSION]), connect.encode()?].concat();
+        let Options { connect, exchange_timeout } = options;
+        let opening =
+            [Bytes::from_static(&[wire0::VERSION]), DeviceMessage::Connect(connect).encode()?].concat();
         Ok(Session {
             exchange_timeout,
             state: State::AwaitConnack { deadline: now + exchange_timeout },
@@ -259,16 +239,8 @@ mod tests {
     const BROADCAST: &str = r#"{"T":"broadcast","ChanId":"0","TopLevel":3,"Payloads":null}"#;
 
     fn options() -> Options {
-        Options {
-            device_id: "carol".parse().expect("valid"),
-            authorization: String::new(),
-            cookie: String::new(),
-            client_ver: String::new(),
-            model: "?".into(),
-            image_channel: "?".into(),
-            levels: BTreeMap::new(),
-            exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
-        }
+        let connect = Connect::new("carol".parse().expect("valid"));
+        Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
     }
 
     fn session() -> Session {
@@ -306,7 +278,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_a_connect_is_refused_before_it_is_sent() {
-        let options = Options { cookie: "c".repeat(70_000), ..options() };
+        let mut options = options();
+        options.connect.cookie = "c".repeat(70_000);
         assert_eq!(Session::new(options, NOW).err(), Some(ProtocolError::FrameTooLong));
     }
 

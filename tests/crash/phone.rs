@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use lomiri_push::base::{ChannelId, Level};
 use lomiri_push::device::{Connection, Server};
-use lomiri_push::protocol::wire0::{Broadcast, Notification};
+use lomiri_push::protocol::wire0::{Broadcast, Connect, Notification};
 use lomiri_push::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
 
 use super::dice::Dice;
@@ -139,15 +139,12 @@ impl Phone {
 
     fn options(&self, level: i64) -> Options {
         let (image_channel, model) = IMAGE.split_once('/').expect("a channel and a model");
-        Options {
-            device_id: self.name.parse().expect("a device id"),
-            authorization: String::new(),
-            cookie: String::new(),
-            client_ver: "crash".into(),
+        let connect = Connect {
             model: model.into(),
             image_channel: image_channel.into(),
             levels: [(ChannelId::SYSTEM, Level(level))].into(),
-            exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
-        }
+            ..Connect::new(self.name.parse().expect("a device id"))
+        };
+        Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
     }
 }

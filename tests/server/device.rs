@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use lomiri_push::protocol::wire0::Notification;
+use lomiri_push::protocol::wire0::{Connect, Notification};
 use lomiri_push::reactor::Clock;
 use lomiri_push::session::EndReason;
 use lomiri_push::session::device::{Event, Options, Session};
@@ -91,16 +91,12 @@ pub struct Device {
 }
 
 pub fn device_options(name: &str) -> Options {
-    Options {
-        device_id: name.parse().expect("a device id"),
-        authorization: String::new(),
-        cookie: String::new(),
-        client_ver: "test".into(),
+    let connect = Connect {
         model: "m1".into(),
         image_channel: "img1".into(),
-        levels: Default::default(),
-        exchange_timeout: PATIENCE,
-    }
+        ..Connect::new(name.parse().expect("a device id"))
+    };
+    Options { connect, exchange_timeout: PATIENCE }
 }
 
 /// The version byte and the CONNECT with which a device opens.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lomiri_push::base::{ChannelId, Level, Monotonic, Now, Payload, Wall};
 use lomiri_push::broker::SessionKey;
-use lomiri_push::protocol::wire0::Notification;
+use lomiri_push::protocol::wire0::{Connect, Notification};
 use lomiri_push::session::EndReason;
 use lomiri_push::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options, Session};
 
@@ -51,16 +51,13 @@ impl Device {
     }
 
     pub fn connect(&mut self, shard: usize, key: SessionKey, now: Monotonic) {
-        let options = Options {
-            device_id: self.name.parse().expect("a device id"),
-            authorization: String::new(),
-            cookie: String::new(),
-            client_ver: String::new(),
+        let connect = Connect {
             model: "m".into(),
             image_channel: "i".into(),
             levels: BTreeMap::from([(ChannelId::SYSTEM, self.level)]),
-            exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
+            ..Connect::new(self.name.parse().expect("a device id"))
         };
+        let options = Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT };
         let session = Session::new(options, now).expect("a short CONNECT");
         self.connection = Some(Connection { shard, key, session });
     }

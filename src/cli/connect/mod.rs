@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 use super::{Failure, logging};
 use crate::base::{ChannelId, DeviceId, Level};
 use crate::device::{Connection, Server};
+use crate::protocol::wire0::Connect;
 use crate::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
 use crate::tls::{ClientConfig, ServerName, Trust, device_config};
 
@@ -112,16 +113,14 @@ fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
 
 fn options(arguments: &Arguments) -> Options {
     let levels = arguments.level.map(|level| (ChannelId::SYSTEM, Level(level)));
-    Options {
+    let connect = Connect {
+        client_ver: env!("CARGO_PKG_VERSION").into(),
         model: arguments.model.clone(),
         image_channel: arguments.channel.clone(),
         levels: levels.into_iter().collect(),
-        device_id: arguments.device_id.clone(),
-        authorization: String::new(),
-        cookie: String::new(),
-        client_ver: env!("CARGO_PKG_VERSION").into(),
-        exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
-    }
+        ..Connect::new(arguments.device_id.clone())
+    };
+    Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
 }
 
 /// Lets SIGINT and SIGTERM close the connection. Tells whether one has come.

@@ -7,9 +7,9 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::{Failure, WAIT_MAX};
-use crate::base::{ChannelId, Level, MessageId, Payload};
+use crate::base::{ChannelId, DeviceId, Level, MessageId, Payload};
 use crate::device::{Connection, Server};
-use crate::protocol::wire0::Notification;
+use crate::protocol::wire0::{Connect, Notification};
 use crate::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
 use crate::tls::{ClientConfig, ServerName, Trust, device_config};
 
@@ -50,21 +50,19 @@ impl Phone {
 
     fn options(&self) -> Options {
         let (image_channel, model) = IMAGE.split_once('/').expect("a channel and a model");
-        Options {
-            device_id: format!("{}s-phone", self.name.to_lowercase()).parse().expect("short ASCII"),
-            authorization: String::new(),
-            cookie: String::new(),
+        let connect = Connect {
             client_ver: env!("CARGO_PKG_VERSION").into(),
             model: model.into(),
             image_channel: image_channel.into(),
             levels: [(ChannelId::SYSTEM, self.level)].into(),
-            exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
-        }
+            ..Connect::new(self.id())
+        };
+        Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
     }
 
     /// Its id.
-    pub fn id(&self) -> String {
-        self.options().device_id.to_string()
+    pub fn id(&self) -> DeviceId {
+        format!("{}s-phone", self.name.to_lowercase()).parse().expect("short ASCII")
     }
 
     /// Goes offline, in order.

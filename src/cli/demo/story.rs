@@ -79,7 +79,7 @@ impl<'a> Play<'a> {
             "registered",
             Tone::Plain,
             line,
-            &json!({ "devices": [bob.phone.id(), carol.phone.id()] }),
+            &json!({ "devices": [bob.phone.id().as_str(), carol.phone.id().as_str()] }),
         )?;
 
         let mut play = Play { stage, teller, addresses, chatter, bob, carol, posted: HashMap::new() };
@@ -220,7 +220,7 @@ impl<'a> Play<'a> {
 impl Friend {
     fn new(name: &'static str, ca_pem: &[u8], chatter: &Chatter) -> Result<Friend, Failure> {
         let phone = Phone::new(name, ca_pem)?;
-        let token = chatter.register(&phone.id())?;
+        let token = chatter.register(phone.id().as_str())?;
         Ok(Friend { name, phone, token })
     }
 

@@ -70,6 +70,19 @@ impl DeviceMessage {
 }
 
 impl Connect {
+    /// What a device says that has seen nothing, holds nothing, and keeps to itself what it is.
+    pub fn new(device_id: DeviceId) -> Connect {
+        Connect {
+            device_id,
+            authorization: String::new(),
+            cookie: String::new(),
+            client_ver: String::new(),
+            model: UNKNOWN.into(),
+            image_channel: UNKNOWN.into(),
+            levels: BTreeMap::new(),
+        }
+    }
+
     /// The image this device runs, `<channel>/<model>`: the key that a system broadcast has for it.
     pub fn image(&self) -> String {
         format!("{}/{}", self.image_channel, self.model)
