@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, DeviceId, Level, Payload, Token, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
+use lomiri_push::queue::{Address, Answer, Command, Counts, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
 use lomiri_push::session::EndReason;
 
 use crate::world::{EXCHANGE_TIMEOUT, PING_INTERVAL, World};
@@ -188,6 +188,17 @@ fn an_idle_device_is_pinged_and_one_that_is_gone_is_noticed() {
     world.device("carol").connection = None;
     world.pass(PING_INTERVAL + EXCHANGE_TIMEOUT + Duration::from_millis(40));
     assert_eq!((world.registered(), world.sessions()), (0, 0));
+}
+
+#[test]
+fn an_idle_device_with_nothing_pending_costs_the_queue_one_question() {
+    let mut world = World::new();
+    for number in 0..100 {
+        world.connect(&format!("device-{number}"));
+    }
+    world.pass(10 * PING_INTERVAL);
+    assert_eq!((world.registered(), world.shard_commands), (100, 100));
+    assert_eq!(world.counts(), Counts::default());
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct World {
     queue: DurableQueue<Memory>,
     limits: Limits,
     commands: VecDeque<(Option<usize>, Command)>,
+    /// How many commands shards have had for the queue.
+    pub shard_commands: usize,
     /// Which device is at the other end of a connection.
     peers: BTreeMap<(usize, SessionKey), String>,
     keys: u32,
@@ -47,6 +49,7 @@ impl World {
             queue,
             limits,
             commands: VecDeque::new(),
+            shard_commands: 0,
             peers: BTreeMap::new(),
             keys: 0,
             sessions: 0,
@@ -232,7 +235,10 @@ impl World {
                 }
                 self.shards[home].handle_arrival(new_key, traveller, now);
             }
-            Action::Command(command) => self.commands.push_back((Some(shard), command)),
+            Action::Command(command) => {
+                self.shard_commands += 1;
+                self.commands.push_back((Some(shard), command));
+            }
         }
     }
 
