@@ -40,6 +40,10 @@ pub struct Arguments {
     /// Only check that configuration, certificates and keys can be used; changes nothing
     #[arg(long)]
     check: bool,
+    /// Take this machine's clock as right, though the queue has stored a later time: for the one start
+    /// after the clock was wrong
+    #[arg(long, conflicts_with = "check")]
+    trust_clock: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -56,7 +60,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = Config::load(arguments.config.as_deref(), arguments.flags, &around)?;
     match arguments.check {
         true => check(&config, arguments.config.as_deref()),
-        false => serve(config, &around),
+        false => serve(config, &around, arguments.trust_clock),
     }
 }
 
@@ -72,7 +76,7 @@ fn check(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     say(&format!("{subject} is in order"))
 }
 
-fn serve(config: Config, around: &Surroundings) -> Result<(), Failure> {
+fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(), Failure> {
     logging::start();
     for warning in &config.warnings {
         warn!("{warning}");
@@ -82,7 +86,7 @@ fn serve(config: Config, around: &Surroundings) -> Result<(), Failure> {
     // What the configuration names and cannot be used is told before anything is made.
     let http = config.http_certificate.clone().map(Shown::load).transpose()?;
     let given = config.certificate.clone().map(Shown::load).transpose()?;
-    let queue = open_queue(&config)?;
+    let queue = open_queue(&config, trust_clock)?;
     let devices = given.map_or_else(|| own_certificate(&config, around), Ok)?;
     devices.warn_unless_for(&config.delivery_domain);
 
@@ -100,7 +104,7 @@ fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
 }
 
 /// The queue as it stands on disk, which is for this server's user alone to read.
-fn open_queue(config: &Config) -> Result<DurableQueue<Disk>, Failure> {
+fn open_queue(config: &Config, trust_clock: bool) -> Result<DurableQueue<Disk>, Failure> {
     let folder = config.data_dir.path();
     DirBuilder::new()
         .recursive(true)
@@ -115,7 +119,12 @@ fn open_queue(config: &Config) -> Result<DurableQueue<Disk>, Failure> {
         ..Limits::default()
     };
     let store = Disk::open(&folder.join("queue")).map_err(|error| failed("the queue", &error))?;
-    DurableQueue::open(store, limits, Clock::new().now()).map_err(|error| failed("the queue", &error))
+    let now = Clock::new().now();
+    let queue = match trust_clock {
+        true => DurableQueue::open_trusting_clock(store, limits, now),
+        false => DurableQueue::open(store, limits, now),
+    };
+    queue.map_err(|error| failed("the queue", &error))
 }
 
 fn own_files(folder: &Path) -> CertificateFiles {

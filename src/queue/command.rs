@@ -51,7 +51,7 @@ pub enum Command {
         /// The last message that the session has already had; [`Seq`] 0 for none.
         after: Seq,
     },
-    /// Would a message be taken now? Answered by [`Answer::Done`] or the refusal it would meet.
+    /// Would any message be taken now? Answered by [`Answer::Done`] or the refusal some would meet.
     Probe,
 }
 
@@ -107,7 +107,8 @@ pub enum Refusal {
     PastExpiration,
     /// As many as allowed are pending for this app and device; with the newest of them.
     TooManyPending(Payload),
-    /// The queue as a whole is at a bound, the disk is at its floor, or the store has failed.
+    /// The queue as a whole is at a bound, the disk is at its floor, the store has failed, or the
+    /// system's clock is so far behind the last time stored that this command may be in time or not.
     Unavailable,
 }
 

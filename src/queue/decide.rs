@@ -94,15 +94,13 @@ impl Queue {
             Command::Unregister { device, app } => Ok(self.unregister(&device, &app)).into(),
             Command::Acked { device, seqs } => Ok(self.ack(&device, &seqs)).into(),
             Command::Fetch { device, session, after } => Decision::Fetch { device, session, after },
-            Command::Probe => self.check_room(0, 0, 0).map(|()| Answer::Done).into(),
+            Command::Probe => self.probe().into(),
         }
     }
 
     fn notify(&mut self, notify: Notify, random: &mut Random) -> Result<Answer, Obstacle> {
         let device = self.addressee(&notify)?;
-        if notify.expires <= self.now {
-            return Err(Refusal::PastExpiration.into());
-        }
+        self.check_live(notify.expires)?;
         let tag = notify.replace_tag.as_deref().filter(|tag| !tag.is_empty());
         if tag.map_or(0, str::len) + notify.payload.len() > MESSAGE_BYTES_MAX {
             return Err(Refusal::Unavailable.into());
@@ -122,6 +120,16 @@ impl Queue {
         Ok(Answer::Done)
     }
 
+    /// App servers take a past expiry as final. While the clock is in doubt they are told so only of
+    /// what has expired by every account.
+    fn check_live(&self, expires: Wall) -> Result<(), Refusal> {
+        if expires > self.now {
+            return Ok(());
+        }
+        let is_in_doubt = self.clock_lag().is_some() && expires > self.clock;
+        Err(if is_in_doubt { Refusal::Unavailable } else { Refusal::PastExpiration })
+    }
+
     fn addressee(&self, notify: &Notify) -> Result<DeviceId, Refusal> {
         match &notify.to {
             Address::Device(device) => Ok(device.clone()),
@@ -131,6 +139,13 @@ impl Queue {
                 if is_owner { Ok(self.devices.name(device).clone()) } else { Err(Refusal::Unauthorized) }
             }
         }
+    }
+
+    fn probe(&self) -> Result<Answer, Obstacle> {
+        if self.clock_lag().is_some() {
+            return Err(Refusal::Unavailable.into());
+        }
+        self.check_room(0, 0, 0).map(|()| Answer::Done)
     }
 
     fn survey(&self, device: &DeviceId, app: &AppId, clear: bool, tag: Option<&str>) -> Survey {
@@ -205,9 +220,7 @@ impl Queue {
         if channel != SYSTEM_CHANNEL {
             return Err(Refusal::UnknownChannel.into());
         }
-        if expires <= self.now {
-            return Err(Refusal::PastExpiration.into());
-        }
+        self.check_live(expires)?;
         let is_full = self.channel.live.len() >= self.limits.broadcasts_live_max;
         if is_full || payload.len() > MESSAGE_BYTES_MAX || !self.has_disk_room() {
             return Err(Refusal::Unavailable.into());

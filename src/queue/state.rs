@@ -21,6 +21,9 @@ const EXPIRED_PER_TURN_MAX: usize = 1_000;
 const RIDE_MAX: Duration = Duration::from_secs(1);
 /// How many of them wait, at most, so that the batch that takes them stays quick.
 const RIDERS_MAX: usize = 4_096;
+/// How far the system's clock may stand behind the last time stored before one of the two must be
+/// wrong: ordinary corrections of a clock are smaller.
+const CLOCK_LAG_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// All that is pending, registered and broadcast. Pure: it is told the time, the free space and the
 /// random bytes, and says which rows to write.
@@ -41,7 +44,10 @@ pub struct Queue {
     pub(super) registrations: Registrations,
     pub(super) channel: Channel,
     pub(super) head: Head,
+    /// The time that counts: the system's, or the last one stored if that is later.
     pub(super) now: Wall,
+    /// The system's time.
+    pub(super) clock: Wall,
     pub(super) free_disk_bytes: u64,
     gathered: Gathered,
 }
@@ -86,6 +92,7 @@ impl Queue {
             channel: Channel::default(),
             head: Head { next_seq: Seq(1), ..Head::default() },
             now: Wall::default(),
+            clock: Wall::default(),
             free_disk_bytes: u64::MAX,
             gathered: Gathered::default(),
         }
@@ -95,10 +102,27 @@ impl Queue {
     /// no earlier than the last one stored: a board that boots in 1970 revives nothing. Some of what
     /// has expired goes now; call again at [`next_deadline`](Queue::next_deadline) for more.
     pub fn begin(&mut self, now: Wall, free_disk_bytes: u64) {
+        self.clock = now;
         self.now = now.max(self.head.wall);
         self.free_disk_bytes = free_disk_bytes;
         self.expire_messages();
         self.expire_broadcasts();
+    }
+
+    /// Before the first turn: takes `now` as right, though a later time was stored. Written with the
+    /// next batch.
+    pub fn trust_clock(&mut self, now: Wall) {
+        if now < self.head.wall {
+            self.head.wall = now;
+            self.promise();
+        }
+    }
+
+    /// How far the system's clock is behind the time that counts, if by so much that one of the two
+    /// must be wrong. Which one, only a person can tell.
+    pub fn clock_lag(&self) -> Option<Duration> {
+        let lag = self.now - self.clock;
+        (lag > CLOCK_LAG_MAX).then_some(lag)
     }
 
     fn expire_messages(&mut self) {
@@ -137,7 +161,8 @@ impl Queue {
 
     /// The rows to write at the end, with all that waits; `None` if nothing has changed.
     pub fn take_all(&mut self) -> Option<Batch> {
-        if self.gathered.puts.is_empty() && self.gathered.deletes.is_empty() {
+        let is_unchanged = self.gathered.puts.is_empty() && self.gathered.deletes.is_empty();
+        if is_unchanged && !self.gathered.promised {
             return None;
         }
         self.head.batch += 1;

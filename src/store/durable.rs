@@ -2,8 +2,9 @@
 //! knows no engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::base::{DeviceId, Now, Random, Seq, SessionId, Wall};
+use crate::base::{DeviceId, Now, Random, Seq, SessionId, Wall, format_duration};
 use crate::queue::{
     Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Queue, Refusal,
     Restore, read_message,
@@ -21,6 +22,7 @@ pub struct DurableQueue<S> {
     queue: Queue,
     store: S,
     failure: Option<StoreError>,
+    is_clock_behind: bool,
 }
 
 /// What a call of [`DurableQueue::handle`] leads to.
@@ -36,18 +38,44 @@ pub struct Outcomes {
 impl<S: Store> DurableQueue<S> {
     /// Reads the queue from its store, and checks that nothing is missing.
     pub fn open(store: S, limits: Limits, now: Now) -> Result<DurableQueue<S>, StoreError> {
-        let mut restore = Restore::new(limits);
-        store.scan(&mut |key, value| restore.add(key, value))?;
-        let mut queue = restore.finish().map_err(|error| store.damaged(error))?;
-        if queue.batches() < store.batches_written() {
-            return Err(store.damaged(format!(
-                "it ends at batch {}, though batch {} had been written",
-                queue.batches(),
-                store.batches_written()
-            )));
+        let queue = restore(&store, limits)?;
+        DurableQueue::start(queue, store, now)
+    }
+
+    /// The same, for an operator who says that the clock is right: if the queue has stored a later
+    /// time it forgets that, durably.
+    pub fn open_trusting_clock(store: S, limits: Limits, now: Now) -> Result<DurableQueue<S>, StoreError> {
+        let mut queue = restore(&store, limits)?;
+        queue.trust_clock(now.wall);
+        let mut queue = DurableQueue::start(queue, store, now)?;
+        queue.write()?;
+        Ok(queue)
+    }
+
+    fn start(queue: Queue, store: S, now: Now) -> Result<DurableQueue<S>, StoreError> {
+        let mut queue = DurableQueue { queue, store, failure: None, is_clock_behind: false };
+        queue.begin(now)?;
+        Ok(queue)
+    }
+
+    fn begin(&mut self, now: Now) -> Result<(), StoreError> {
+        self.queue.begin(now.wall, self.store.free_disk_bytes()?);
+        let lag = self.queue.clock_lag();
+        if let Some(lag) = lag.filter(|_| !self.is_clock_behind) {
+            let lag = format_duration(Duration::from_secs(lag.as_secs()));
+            log::warn!(
+                "this machine's clock is {lag} behind the last time stored in {}: messages that expire \
+                 before that are refused until the clock is set; if it is right, start once with \
+                 `serve --trust-clock`",
+                self.store.file().display()
+            );
         }
-        queue.begin(now.wall, store.free_disk_bytes()?);
-        Ok(DurableQueue { queue, store, failure: None })
+        self.is_clock_behind = lag.is_some();
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.queue.take_batch().map_or(Ok(()), |batch| self.store.apply(&batch))
     }
 
     /// Decides the commands in their order, writes what they change, and answers. Without commands
@@ -70,14 +98,12 @@ impl<S: Store> DurableQueue<S> {
         now: Now,
         random: &mut Random,
     ) -> Result<Outcomes, StoreError> {
-        self.queue.begin(now.wall, self.store.free_disk_bytes()?);
+        self.begin(now)?;
         let mut decisions = Vec::with_capacity(commands.len());
         for command in commands {
             decisions.push(self.decide(command, random)?);
         }
-        if let Some(batch) = self.queue.take_batch() {
-            self.store.apply(&batch)?;
-        }
+        self.write()?;
         let answers =
             decisions.into_iter().map(|decision| self.answer(decision)).collect::<Result<_, _>>()?;
         Ok(Outcomes { answers, events: self.queue.take_events() })
@@ -156,4 +182,18 @@ impl<S: Store> DurableQueue<S> {
         }
         Ok(self.store)
     }
+}
+
+fn restore(store: &impl Store, limits: Limits) -> Result<Queue, StoreError> {
+    let mut restore = Restore::new(limits);
+    store.scan(&mut |key, value| restore.add(key, value))?;
+    let queue = restore.finish().map_err(|error| store.damaged(error))?;
+    if queue.batches() < store.batches_written() {
+        return Err(store.damaged(format!(
+            "it ends at batch {}, though batch {} had been written",
+            queue.batches(),
+            store.batches_written()
+        )));
+    }
+    Ok(queue)
 }

@@ -145,7 +145,11 @@ pub fn serve(folder: &TempDir) -> Serving {
 impl Serving {
     /// Starts `serve` by this command and waits until it listens.
     pub fn started(command: Command) -> Serving {
-        let process = Running::with_stderr(command);
+        Serving::of(Running::with_stderr(command))
+    }
+
+    /// Waits until a server listens.
+    pub fn of(process: Running) -> Serving {
         let http = process.line_after("listening for http on ").parse().expect("an address");
         let devices = process.line_after("listening for devices on ").parse().expect("an address");
         Serving { process, devices, http }

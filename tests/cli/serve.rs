@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use lomiri_push::base::Token;
+use lomiri_push::base::{Now, Token, Wall};
+use lomiri_push::queue::{Command, Limits};
+use lomiri_push::store::{Disk, DurableQueue};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -171,6 +173,41 @@ fn keys_without_meaning_are_warned_about() {
     let folder = folder("session_queue_size = 10");
     let server = Running::with_stderr(serve_command(&folder));
     assert!(server.line().ends_with(":2: session_queue_size = 10: has no meaning here"));
+}
+
+/// A queue in `folder` that has stored a time far ahead.
+fn mislead_queue(folder: &tempfile::TempDir) {
+    let year_2100 = Now { wall: Wall(4_102_444_800_000), ..Now::default() };
+    let store = Disk::open(&folder.path().join("data/queue")).expect("a new store opens");
+    let mut queue = DurableQueue::open(store, Limits::default(), year_2100).expect("a new queue opens");
+    let register =
+        Command::Register { device: "carol".parse().expect("an id"), app: "a".parse().expect("an id") };
+    queue.handle(vec![register], year_2100, &mut |_| ());
+}
+
+#[test]
+fn a_clock_far_behind_the_queue_is_warned_about_until_the_operator_trusts_it() {
+    let folder = folder("");
+    mislead_queue(&folder);
+    let health = |server: &Serving| server.ask("GET /healthz HTTP/1.1\r\n", "").0;
+
+    let process = Running::with_stderr(serve_command(&folder));
+    let warning = process.line_after("WARN  lomiri_push::store::durable] this machine's clock is ");
+    let hint = "if it is right, start once with `serve --trust-clock`";
+    assert!(warning.ends_with(hint), "{warning}");
+    let server = Serving::of(process);
+    assert_eq!(health(&server), "HTTP/1.1 503 Service Unavailable");
+    server.process.signal(Signal::TERM);
+    assert!(server.process.wait().0.success());
+
+    let mut command = serve_command(&folder);
+    command.arg("--trust-clock");
+    for command in [command, serve_command(&folder)] {
+        let server = Serving::started(command);
+        assert_eq!(health(&server), "HTTP/1.1 200 OK");
+        server.process.signal(Signal::TERM);
+        assert!(server.process.wait().0.success());
+    }
 }
 
 #[test]

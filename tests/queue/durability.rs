@@ -1,12 +1,12 @@
-//! What holds when the store fails, forgets or lies, and when the clock does.
+//! What holds when the store fails, forgets or lies.
 
 use std::time::Duration;
 
 use lomiri_push::base::{Now, Seq, Wall};
-use lomiri_push::queue::{Answer, Command, Limits, Notify, Refusal};
+use lomiri_push::queue::{Answer, Limits, Refusal};
 use lomiri_push::store::{Fault, Memory, StoreError};
 
-use super::world::{World, broadcast, fetch, notify, post};
+use super::world::{World, broadcast, fetch, post};
 
 fn damaged(result: Result<World, StoreError>) -> String {
     match result {
@@ -55,18 +55,6 @@ fn a_number_is_never_given_twice_even_after_an_empty_queue_restarts() {
     world.promise([post("carol", "a", "2")]);
     let (second, _) = world.pending_with_seqs("carol")[0];
     assert!(second > first);
-}
-
-#[test]
-fn a_clock_that_starts_in_1970_counts_as_the_last_one_stored() {
-    let mut world = World::new(Limits::default());
-    let expires = world.now.wall + Duration::from_secs(60);
-    world.wait(Duration::from_secs(120));
-    world.promise([post("carol", "a", "1")]);
-    world.now = Now::default();
-    world.restart();
-    let late = Command::Notify(Notify { expires, ..notify("carol", "a", "2") });
-    assert_eq!(world.refusal(late), Refusal::PastExpiration);
 }
 
 #[test]
