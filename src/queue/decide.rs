@@ -261,13 +261,14 @@ impl Queue {
 
     /// The token dies. What is pending stays until it is acked or expires: it was promised.
     fn unregister(&mut self, device: &DeviceId, app: &AppId) -> Answer {
+        let bytes = device.as_str().len() + app.as_str().len();
         let (device, app) = (self.devices.find(device), self.apps.find(app));
         if let (Some(device), Some(app)) = (device, app)
             && let Some(token) = self.registrations.remove(device, app)
         {
             self.devices.release(device);
             self.apps.release(app);
-            self.erase(Key::Registration(token));
+            self.erase(Key::Registration(token), bytes);
             self.promise();
         }
         Answer::Done

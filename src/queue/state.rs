@@ -1,6 +1,7 @@
 //! What the queue holds, and how its changes become batches. What it makes of each command stands in
 //! `decide`; how it comes back from its rows, in `restore`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,13 @@ const EXPIRED_PER_TURN_MAX: usize = 1_000;
 /// How long acks and expiry wait for a batch to ride along with, at most. What a crash takes of them
 /// is delivered again, and dropped by the device.
 const RIDE_MAX: Duration = Duration::from_secs(1);
-/// How many of them wait, at most, so that the batch that takes them stays quick.
+/// How many of them wait, and how many rows one batch deletes, at most, so that it stays quick.
 const RIDERS_MAX: usize = 4_096;
+/// Bytes of rows that one batch deletes, at most. A store writes anew what lies around a deleted row
+/// before it gives any room back, so without this bound acks alone could fill a disk at its floor.
+/// Devices that drained a queue of 93 MB, its messages of 6 KB, took 52 MB in batches of
+/// [`RIDERS_MAX`], and take 3 MB with this.
+const DELETED_BYTES_MAX: usize = 1 << 20;
 /// How far the system's clock may stand behind the last time stored before one of the two must be
 /// wrong: ordinary corrections of a clock are smaller.
 const CLOCK_LAG_MAX: Duration = Duration::from_secs(5 * 60);
@@ -31,7 +37,7 @@ const CLOCK_LAG_MAX: Duration = Duration::from_secs(5 * 60);
 /// It runs in turns. In each, call in this order:
 /// 1. [`begin`](Queue::begin) with the time;
 /// 2. [`decide`](Queue::decide) for each command: later ones see what earlier ones changed;
-/// 3. [`take_batch`](Queue::take_batch): write what it returns, durably;
+/// 3. [`take_batch`](Queue::take_batch), until it returns none: write each, durably;
 /// 4. only then answer what was decided, and tell [`take_events`](Queue::take_events).
 ///
 /// If the batch cannot be written the queue is ahead of its rows: use it no more, and restore
@@ -56,13 +62,20 @@ pub struct Queue {
 #[derive(Default)]
 struct Gathered {
     puts: Vec<(Key, Vec<u8>)>,
-    deletes: Vec<Key>,
+    deletes: VecDeque<Deleted>,
+    deleted_bytes: usize,
     /// Whether an answer stands on these changes.
     promised: bool,
     /// Since when changes have waited that no answer stands on.
     riding_since: Option<Wall>,
     queued: Vec<(DeviceKey, Arc<PendingMessage>)>,
     channel_changed: bool,
+}
+
+/// A row that goes.
+struct Deleted {
+    key: Key,
+    bytes: usize,
 }
 
 /// How much there is, for statistics.
@@ -139,7 +152,7 @@ impl Queue {
         let now = self.now;
         for gone in self.channel.live.extract_if(.., |broadcast| broadcast.expires <= now).collect::<Vec<_>>()
         {
-            self.erase(Key::Broadcast(ChannelId::SYSTEM, gone.level));
+            self.erase(Key::Broadcast(ChannelId::SYSTEM, gone.level), gone.payload.len());
         }
     }
 
@@ -151,29 +164,50 @@ impl Queue {
         expiry.into_iter().chain(ride).min()
     }
 
-    /// The rows to write now; `None` if no answer of this turn stands on a change, and the acks and
-    /// expiries gathered can wait for a batch to ride along with.
+    /// The rows to write now, the promised ones first; `None` if no answer of this turn stands on a
+    /// change that is still to be written, and the acks and expiries gathered can wait for a batch to
+    /// ride along with.
     pub fn take_batch(&mut self) -> Option<Batch> {
         let waited = self.gathered.riding_since.is_some_and(|since| since + RIDE_MAX <= self.now);
-        let full = self.gathered.deletes.len() >= RIDERS_MAX;
-        if self.gathered.promised || waited || full { self.take_all() } else { None }
+        let full =
+            self.gathered.deletes.len() >= RIDERS_MAX || self.gathered.deleted_bytes >= DELETED_BYTES_MAX;
+        if self.gathered.promised || waited || full { self.take_any() } else { None }
     }
 
-    /// The rows to write at the end, with all that waits; `None` if nothing has changed.
-    pub fn take_all(&mut self) -> Option<Batch> {
-        let is_unchanged = self.gathered.puts.is_empty() && self.gathered.deletes.is_empty();
-        if is_unchanged && !self.gathered.promised {
+    /// The rows to write at the end, with all that waits; `None` if nothing has changed, or is left.
+    pub fn take_any(&mut self) -> Option<Batch> {
+        if self.gathered.is_empty() {
             return None;
         }
+        let deletes = self.take_deletes();
+        let mut puts = std::mem::take(&mut self.gathered.puts);
         self.head.batch += 1;
         self.head.wall = self.now;
         self.head.top = self.channel.top;
-        let mut puts = std::mem::take(&mut self.gathered.puts);
         puts.push((Key::Head, self.head.encode()));
-        let deletes = std::mem::take(&mut self.gathered.deletes);
-        self.gathered.promised = false;
-        self.gathered.riding_since = None;
+        if self.gathered.deletes.is_empty() {
+            self.gathered.promised = false;
+            self.gathered.riding_since = None;
+        }
         Some(Batch { number: self.head.batch, puts, deletes })
+    }
+
+    /// As many as one batch deletes; a row of any size goes. The head counts rows until they are taken.
+    fn take_deletes(&mut self) -> Vec<Key> {
+        let mut bytes = 0;
+        let fits = |deleted: &&Deleted| {
+            let is_first = bytes == 0;
+            bytes += deleted.bytes;
+            is_first || bytes <= DELETED_BYTES_MAX
+        };
+        let count = self.gathered.deletes.iter().take(RIDERS_MAX).take_while(fits).count();
+        let mut keys = Vec::with_capacity(count);
+        for Deleted { key, bytes } in self.gathered.deletes.drain(..count) {
+            self.gathered.deleted_bytes -= bytes;
+            self.head.census.remove(key);
+            keys.push(key);
+        }
+        keys
     }
 
     /// What the shards are to be told of the batch just written. A message that the same batch
@@ -228,7 +262,7 @@ impl Queue {
         if let Some(gone) = self.pending.remove(device, seq) {
             self.devices.release(device);
             self.apps.release(gone.app);
-            self.erase(Key::Message(seq));
+            self.erase(Key::Message(seq), gone.size as usize);
         }
     }
 
@@ -249,15 +283,21 @@ impl Queue {
         self.promise();
     }
 
-    /// A row goes, with the next batch.
-    pub(super) fn erase(&mut self, key: Key) {
-        self.head.census.remove(key);
-        self.gathered.deletes.push(key);
+    /// A row of so many bytes goes, with the next batch that has room for it.
+    pub(super) fn erase(&mut self, key: Key, bytes: usize) {
+        self.gathered.deletes.push_back(Deleted { key, bytes });
+        self.gathered.deleted_bytes += bytes;
         self.gathered.riding_since.get_or_insert(self.now);
     }
 
     /// An answer of this turn stands on what has changed.
     pub(super) fn promise(&mut self) {
         self.gathered.promised = true;
+    }
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.deletes.is_empty() && !self.promised
     }
 }

@@ -75,7 +75,10 @@ impl<S: Store> DurableQueue<S> {
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
-        self.queue.take_batch().map_or(Ok(()), |batch| self.store.apply(&batch))
+        while let Some(batch) = self.queue.take_batch() {
+            self.store.apply(&batch)?;
+        }
+        Ok(())
     }
 
     /// Decides the commands in their order, writes what they change, and answers. Without commands
@@ -177,7 +180,7 @@ impl<S: Store> DurableQueue<S> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        if let Some(batch) = self.queue.take_all() {
+        while let Some(batch) = self.queue.take_any() {
             self.store.apply(&batch)?;
         }
         Ok(self.store)

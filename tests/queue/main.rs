@@ -1,5 +1,6 @@
 //! The durable queue over a store in memory: its rules, its promises, and a model to compare with.
 
+mod batches;
 mod clock;
 mod durability;
 mod levels;

@@ -196,10 +196,10 @@ fn acks_ride_along_with_the_next_promise_and_with_an_orderly_end() {
 
 #[test]
 fn very_many_acks_do_not_wait() {
-    let limits = Limits { messages_per_app_max: 5_000, ..Limits::default() };
+    let limits = Limits { messages_per_app_max: 4_096, ..Limits::default() };
     let mut world = World::new(limits);
-    world.promise((0..5_000).map(|_| post("carol", "a", "1")));
-    world.promise([Command::Acked { device: device("carol"), seqs: (1..=5_000).map(Seq).collect() }]);
+    world.promise((0..4_096).map(|_| post("carol", "a", "1")));
+    world.promise([Command::Acked { device: device("carol"), seqs: (1..=4_096).map(Seq).collect() }]);
     world.restart();
     assert_eq!(world.queue.counts().messages, 0);
 }
