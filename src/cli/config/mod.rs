@@ -38,6 +38,9 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const QUEUE_MESSAGES_MAX: usize = 1_000_000_000;
 /// Most device loops: more than the cores of any machine this is meant for.
 const SHARDS_MAX: usize = 256;
+/// Least room to leave on the disk: acks need some too, a few MB measured, and a queue that cannot be
+/// drained stays full. The rest is for what others write meanwhile.
+const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Where only the disk sets a bound: as far as TOML's numbers reach.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
@@ -149,7 +152,7 @@ impl Config {
             queue_bytes_max: from.read_or("queue_bytes_max", number(1..=NUMBER_MAX), queue.bytes_max)?,
             disk_free_bytes_min: from.read_or(
                 "disk_free_bytes_min",
-                number(0..=NUMBER_MAX),
+                number(DISK_FREE_BYTES_MIN..=NUMBER_MAX),
                 queue.free_disk_min_bytes,
             )?,
             connections_max: connections_max(from, around.descriptors, shards)?,

@@ -194,8 +194,8 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
             "queue_bytes_max = 4095: payload_bytes_max (4096) is above queue_bytes_max (4095)",
         ),
         (
-            "disk_free_bytes_min = -1",
-            "disk_free_bytes_min = -1: must be a whole number from 0 to 9223372036854775807",
+            "disk_free_bytes_min = 67108863",
+            "disk_free_bytes_min = 67108863: must be a whole number from 67108864 to 9223372036854775807",
         ),
         (
             "connections_max = 19346",
