@@ -18,7 +18,7 @@ use mio::{Events, Poll, Token};
 
 use super::acceptor::{Accepted, Acceptor};
 use super::connection::{Connection, Fault, LINGER, Received, Scratch};
-use super::connections::Connections;
+use super::connections::{Connections, Entry};
 use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::Inbox;
 use super::links::Links;
@@ -34,6 +34,8 @@ use crate::tls::{ServerConfig, Tls};
 pub(super) const INBOX_ITEMS_MAX: usize = 2 * API_CONNECTIONS_MAX;
 /// Connections accepted in one turn, so that those that are there are served in between.
 const ACCEPTS_PER_TURN: usize = 32;
+/// Callers that are kept. The last slot is for the next one, who takes the place of the longest silent.
+const CALLERS_MAX: usize = API_CONNECTIONS_MAX - 1;
 /// Reads of one connection in one turn: a request and its body as a rule come in one.
 const READS_PER_TURN: usize = 4;
 /// Events taken from the selector at once.
@@ -81,6 +83,8 @@ struct Caller {
     /// No other caller has it.
     number: u64,
     phase: Phase,
+    /// When it came or last sent something.
+    heard_at: Monotonic,
     /// The socket has something that the conversation did not want yet.
     has_unread: bool,
     /// When an answer that the socket has not taken must be gone.
@@ -219,6 +223,7 @@ impl ApiLoop {
             }
             let received = entry.connection.receive(&mut self.scratch);
             if !self.scratch.plaintext.is_empty() {
+                entry.owner.heard_at = now.monotonic;
                 entry.owner.conversation.handle_bytes(&self.scratch.plaintext, now);
             }
             match received {
@@ -315,6 +320,19 @@ impl ApiLoop {
             let Some(acceptor) = &mut self.acceptor else { return };
             let Some(accepted) = acceptor.accept(now.monotonic) else { return };
             self.begin(accepted, now);
+            self.make_room();
+        }
+    }
+
+    /// A crowd that connects and says nothing must not keep others out: who has been silent the
+    /// longest goes first, unless an answer is owed.
+    fn make_room(&mut self) {
+        if self.callers.len() <= CALLERS_MAX {
+            return;
+        }
+        let idle = self.callers.iter().filter(|(_, entry)| !is_owed(entry));
+        if let Some((key, _)) = idle.min_by_key(|(_, entry)| entry.owner.heard_at) {
+            self.drop_caller(key);
         }
     }
 
@@ -326,6 +344,7 @@ impl ApiLoop {
             conversation: Conversation::new(self.options.clone(), now),
             number: self.callers_so_far,
             phase: Phase::Open,
+            heard_at: now.monotonic,
             has_unread: false,
             write_until: None,
         };
@@ -362,10 +381,14 @@ impl ApiLoop {
         let stop_at = *self.stop_at.get_or_insert(now.monotonic + LINGER);
         for key in self.callers.keys() {
             let entry = self.callers.get_mut(key).expect("listed above");
-            let is_owed = entry.owner.phase == Phase::Waiting || entry.connection.has_unsent();
-            if !is_owed || stop_at <= now.monotonic {
+            if !is_owed(entry) || stop_at <= now.monotonic {
                 self.drop_caller(key);
             }
         }
     }
+}
+
+/// Whether an answer is on its way to this caller, from the queue or to the socket.
+fn is_owed(entry: &Entry<Caller>) -> bool {
+    entry.owner.phase == Phase::Waiting || entry.connection.has_unsent()
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use lomiri_push::reactor::Clock;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -41,6 +42,17 @@ fn at_the_connection_limit_accepting_pauses_and_the_api_goes_on() {
         rig.notify("carol", "2");
         assert_eq!(carol.next_payloads(), ["2"]);
     }
+}
+
+#[test]
+fn callers_who_say_nothing_keep_nobody_out_of_the_api() {
+    let rig = Rig::start_with(|options| options.api.read_timeout = Duration::from_secs(3600));
+    let mut silent: Vec<TcpStream> = (0..600).map(|_| rig.caller()).collect();
+    ask(&mut rig.caller());
+    let mut said = Vec::new();
+    silent[0].read_to_end(&mut said).expect("the first to come has made room");
+    assert!(said.is_empty());
+    ask(&mut silent[599]);
 }
 
 /// Tells this test's own process, whose descriptors it may use up, from the one that runs all tests.
