@@ -19,6 +19,7 @@ mod inbox;
 mod links;
 mod server;
 mod shard;
+mod stall;
 mod stats;
 mod storage;
 mod threads;

@@ -25,6 +25,7 @@ use super::connection::{Connection, Fault, LINGER, Received, Scratch};
 use super::connections::Connections;
 use super::inbox::{Inbox, InboxSender};
 use super::links::Links;
+use super::stall::Stall;
 use super::{LISTENER, WAKER};
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
@@ -99,6 +100,7 @@ pub(super) struct Shard {
     backlog: VecDeque<Command>,
     /// Bytes that the broker sends on one connection, not written yet.
     outgoing: Option<(SessionKey, Vec<Bytes>)>,
+    stall: Stall,
     scratch: Scratch,
 }
 
@@ -127,6 +129,7 @@ impl Shard {
             closing: VecDeque::new(),
             backlog: VecDeque::new(),
             outgoing: None,
+            stall: Stall::default(),
             scratch: Scratch::new(),
         }
     }
@@ -154,7 +157,8 @@ impl Shard {
         let retry = (!self.backlog.is_empty()).then(|| now + BACKLOG_RETRY);
         let accept = self.acceptor.as_ref().and_then(Acceptor::next_deadline);
         let close = self.closing.front().map(|(until, _)| *until);
-        let next = [retry, accept, close, self.broker.next_deadline()].into_iter().flatten().min()?;
+        let session = self.broker.next_deadline().map(|deadline| self.stall.delayed(deadline));
+        let next = [retry, accept, close, session].into_iter().flatten().min()?;
         Some(next.since(now))
     }
 
@@ -173,17 +177,27 @@ impl Shard {
         for event in events {
             self.take_event(event, now);
         }
-        self.broker.handle_timeout(now);
-        self.act(now);
+        self.read_ready(now);
+        self.serve_deadlines(now);
         self.broker.work(now);
         self.act(now);
-        self.read_ready(now);
         self.accept(now);
         self.close_late(now.monotonic);
         if self.links.control.is_stopping() {
             self.stop(now);
         }
         self.links.stats.shard(self.id.0).set(self.connections.len(), &self.broker.counts());
+    }
+
+    /// Devices whose answers have come were read before, so that none of them is taken for late.
+    fn serve_deadlines(&mut self, now: Now) {
+        if let Some(deadline) = self.broker.next_deadline() {
+            self.stall.notice(deadline, now.monotonic);
+        }
+        if self.stall.is_over(now.monotonic) {
+            self.broker.handle_timeout(now);
+            self.act(now);
+        }
     }
 
     fn take_inbox(&mut self, now: Now) {

@@ -6,4 +6,5 @@ mod connect;
 mod https;
 mod process;
 mod serve;
+mod stall;
 mod usage;
