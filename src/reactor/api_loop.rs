@@ -13,8 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::event::Event as Readiness;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 
 use super::acceptor::{Accepted, Acceptor};
 use super::connection::{Connection, Fault, LINGER, Received, Scratch};
@@ -23,7 +22,6 @@ use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::Inbox;
 use super::links::Links;
 use super::storage::Ticket;
-use super::{LISTENER, WAKER};
 use crate::api::{self, Conversation, Reply, Request, State};
 use crate::base::{Monotonic, Now};
 use crate::queue::Answer;
@@ -155,7 +153,9 @@ impl ApiLoop {
         let now = self.links.clock.now();
         self.take_answers(now);
         for event in events {
-            self.take_event(event, now);
+            if let Some(key) = self.callers.take_event(event, &mut self.acceptor) {
+                self.flush(key, now);
+            }
         }
         for key in self.callers.take_ready() {
             self.read(key, now);
@@ -182,23 +182,6 @@ impl ApiLoop {
             entry.owner.phase = Phase::Open;
             entry.owner.conversation.handle_reply(Reply::Queue(answer), now);
             self.advance(ticket.key, now);
-        }
-    }
-
-    fn take_event(&mut self, event: &Readiness, now: Now) {
-        match event.token() {
-            WAKER => {}
-            LISTENER => {
-                if let Some(acceptor) = &mut self.acceptor {
-                    acceptor.handle_event();
-                }
-            }
-            Token(key) => {
-                self.callers.handle_event(key, event);
-                if event.is_writable() {
-                    self.flush(key, now);
-                }
-            }
         }
     }
 

@@ -8,7 +8,9 @@ use mio::event::Event;
 use mio::{Registry, Token};
 use slab::Slab;
 
+use super::acceptor::Acceptor;
 use super::connection::Connection;
+use super::{LISTENER, WAKER};
 
 /// A connection and what the loop keeps for it.
 pub(super) struct Entry<T> {
@@ -72,9 +74,24 @@ impl<T> Connections<T> {
         self.entries.iter().map(|(key, _)| key).collect()
     }
 
+    /// Notes what one event of the loop's selector says; returns the connection that can be written.
+    pub(super) fn take_event(&mut self, event: &Event, acceptor: &mut Option<Acceptor>) -> Option<usize> {
+        match event.token() {
+            WAKER => None,
+            LISTENER => {
+                acceptor.iter_mut().for_each(Acceptor::handle_event);
+                None
+            }
+            Token(key) => {
+                self.handle_event(key, event);
+                event.is_writable().then_some(key)
+            }
+        }
+    }
+
     /// Notes what the selector says about reading. An event may be about a connection that had the
     /// key before: then it only costs a look at an empty socket.
-    pub(super) fn handle_event(&mut self, key: usize, event: &Event) {
+    fn handle_event(&mut self, key: usize, event: &Event) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if event.is_read_closed() || event.is_error() {
             entry.connection.expect_end();

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
-use mio::event::Event as Readiness;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 
 use super::acceptor::{Accepted, Acceptor};
 use super::connection::{Connection, Fault, LINGER, Received, Scratch};
@@ -26,7 +25,6 @@ use super::connections::Connections;
 use super::inbox::{Inbox, InboxSender};
 use super::links::Links;
 use super::stall::Stall;
-use super::{LISTENER, WAKER};
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
 use crate::queue::{Command, Event, Page};
@@ -175,7 +173,9 @@ impl Shard {
         self.retry_backlog();
         self.take_inbox(now);
         for event in events {
-            self.take_event(event, now);
+            if let Some(key) = self.connections.take_event(event, &mut self.acceptor) {
+                self.flush(key, now);
+            }
         }
         self.read_ready(now);
         self.serve_deadlines(now);
@@ -209,23 +209,6 @@ impl Shard {
                 None => return,
             }
             self.act(now);
-        }
-    }
-
-    fn take_event(&mut self, event: &Readiness, now: Now) {
-        match event.token() {
-            WAKER => {}
-            LISTENER => {
-                if let Some(acceptor) = &mut self.acceptor {
-                    acceptor.handle_event();
-                }
-            }
-            Token(key) => {
-                self.connections.handle_event(key, event);
-                if event.is_writable() {
-                    self.flush(key, now);
-                }
-            }
         }
     }
 
