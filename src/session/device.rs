@@ -86,7 +86,7 @@ pub enum Event {
 
 impl Session {
     /// A session on a connection that stands at `now`. Fails if what the device says of itself does
-    /// not fit a frame.
+    /// not fit a CONNECT.
     pub fn new(options: Options, now: Monotonic) -> Result<Session, ProtocolError> {
         let Options { connect, exchange_timeout } = options;
         let opening =
@@ -321,6 +321,20 @@ mod tests {
             let told = hear(&mut connected(), body);
             assert!(matches!(told[..], [Event::Ended(_)]), "{body}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_device_says_no_more_of_itself_than_a_connect_may_hold() {
+        let open = |authorization_bytes| {
+            let authorization = "a".repeat(authorization_bytes);
+            let connect = Connect { authorization, ..Connect::new("carol".parse().expect("an id")) };
+            let session = Session::new(Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }, NOW);
+            session.map(|mut session| session.poll_transmit().expect("it begins").len())
+        };
+        let around = open(0).expect("short");
+        let longest = 1 + 2 + wire0::CONNECT_BODY_BYTES_MAX;
+        assert_eq!(open(longest - around), Ok(longest));
+        assert_eq!(open(longest - around + 1), Err(ProtocolError::FrameTooLong));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use super::EndReason;
 use crate::base::Monotonic;
 use crate::protocol::wire0::{
-    self, ANSWER_BODY_BYTES_MAX, Connect, DeviceMessage, FRAME_BODY_BYTES_MAX, ProtocolError, ServerMessage,
+    self, ANSWER_BODY_BYTES_MAX, CONNECT_BODY_BYTES_MAX, Connect, DeviceMessage, ProtocolError, ServerMessage,
 };
 
 /// What the sessions of a server have in common.
@@ -95,7 +95,7 @@ impl Session {
                 self.handle_bytes(rest, now);
             }
             State::AwaitVersion { .. } => self.end(EndReason::UnknownVersion(first)),
-            State::AwaitConnect { .. } => self.gather(bytes, FRAME_BODY_BYTES_MAX, now),
+            State::AwaitConnect { .. } => self.gather(bytes, CONNECT_BODY_BYTES_MAX, now),
             State::AwaitPong { .. } | State::AwaitAck { .. } => {
                 self.gather(bytes, ANSWER_BODY_BYTES_MAX, now);
             }
@@ -385,7 +385,7 @@ mod tests {
             (frame(""), ProtocolError::NotAnObject.into()),
             (b"\x00\x02\xff\xfe".to_vec(), ProtocolError::NotAnObject.into()),
             (with_id(""), EndReason::clone(&bad_id)),
-            (with_id(&"c".repeat(60_000)), bad_id),
+            (with_id(&"c".repeat(16_000)), bad_id),
         ];
         for (bytes, reason) in cases {
             let (session, told) = opened_with(&bytes);
@@ -395,16 +395,16 @@ mod tests {
     }
 
     #[test]
-    fn a_connect_of_65_535_bytes_is_read_whatever_it_is_made_of_and_however_it_arrives() {
+    fn a_connect_of_16_kib_is_read_whatever_it_is_made_of_and_however_it_arrives() {
         let around = CONNECT.len() + r#","x":"#.len();
-        let room = FRAME_BODY_BYTES_MAX - around;
+        let room = CONNECT_BODY_BYTES_MAX - around;
         let string = format!("\"{}\"", "x".repeat(room - 2));
         let deep = "[".repeat(room / 2) + &"]".repeat(room / 2);
         let keys = format!("0{}", r#","T":"""#.repeat((room - 1) / 7));
         for filling in [string, deep, keys] {
             let body = format!(r#"{{"x":{filling},{}"#, &CONNECT[1..]);
-            let bytes = frame(&format!("{body:FRAME_BODY_BYTES_MAX$}"));
-            assert_eq!(bytes.len(), 2 + FRAME_BODY_BYTES_MAX);
+            let bytes = frame(&format!("{body:CONNECT_BODY_BYTES_MAX$}"));
+            assert_eq!(bytes.len(), 2 + CONNECT_BODY_BYTES_MAX);
             let (_, at_once) = opened_with(&bytes);
             let mut session = session();
             session.handle_bytes(&[wire0::VERSION], NOW);
@@ -412,6 +412,14 @@ mod tests {
             assert_eq!(events(&mut session), at_once);
             assert!(matches!(at_once[..], [Event::Connect(_)]), "{at_once:?}");
         }
+    }
+
+    #[test]
+    fn a_connect_that_announces_too_much_is_not_waited_for() {
+        let too_long = (CONNECT_BODY_BYTES_MAX + 1) as u16;
+        let (session, told) = opened_with(&too_long.to_be_bytes());
+        assert_eq!(told, [Event::Ended(ProtocolError::FrameTooLong.into())]);
+        assert_eq!(session.partial.capacity(), 0);
     }
 
     #[test]

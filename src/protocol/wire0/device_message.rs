@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::frame::FrameWriter;
 use super::object::{Fields, each_entry, integer, text};
-use super::{INFO_TEXT_BYTES_MAX, ProtocolError};
+use super::{CONNECT_BODY_BYTES_MAX, INFO_TEXT_BYTES_MAX, ProtocolError};
 use crate::base::{ChannelId, DeviceId, Level};
 
 /// A message from a device to its server.
@@ -61,7 +61,12 @@ impl DeviceMessage {
     pub fn encode(&self) -> Result<Bytes, ProtocolError> {
         let mut frame = FrameWriter::with_capacity(0);
         match self {
-            DeviceMessage::Connect(connect) => connect.write(&mut frame),
+            DeviceMessage::Connect(connect) => {
+                connect.write(&mut frame);
+                if frame.body_bytes() > CONNECT_BODY_BYTES_MAX {
+                    return Err(ProtocolError::FrameTooLong);
+                }
+            }
             DeviceMessage::Pong => frame.json(r#"{"T":"pong"}"#),
             DeviceMessage::Ack => frame.json(r#"{"T":"ack"}"#),
         }

@@ -21,8 +21,8 @@ pub enum ProtocolError {
     /// The value of the named field is longer than its maximum.
     #[error("field {0} is too long")]
     TooLong(&'static str),
-    /// A body beyond [`super::FRAME_BODY_BYTES_MAX`], or beyond [`super::ANSWER_BODY_BYTES_MAX`]
-    /// where an answer was due.
+    /// A body beyond [`super::FRAME_BODY_BYTES_MAX`], or beyond [`super::CONNECT_BODY_BYTES_MAX`] or
+    /// [`super::ANSWER_BODY_BYTES_MAX`] where a CONNECT or an answer was due.
     #[error("a frame that is too long")]
     FrameTooLong,
 }

@@ -25,6 +25,10 @@ pub const SHARED_PAYLOAD_BYTES_MAX: usize = 62 * 1024;
 /// Longest payload that may be given to this wire, in bytes: half a frame, so that one message fits
 /// whatever surrounds it. Whoever takes payloads in holds them to it.
 pub const PAYLOAD_BYTES_MAX: usize = 32 * 1024;
+/// Longest CONNECT, in bytes of body: a cookie of [`COOKIE_BYTES_MAX`] with every character escaped once, and
+/// as much again for credentials and the levels of a hundred channels. It is read before anything is
+/// known of the device, so a crowd of strangers can make a server keep that much for each of them.
+pub const CONNECT_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest answer (PONG or ACK) that is read, in bytes of body. An answer is one word in an object;
 /// the rest is room for keys that may be ignored.
 pub const ANSWER_BODY_BYTES_MAX: usize = 1024;
