@@ -37,7 +37,7 @@ pub struct Arguments {
     /// The configuration, in TOML: see the commented sample lomiri-push.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only check that configuration, certificates and keys can be used; changes nothing
+    /// Only check that configuration, certificates, keys and the limit on open files will do; changes nothing
     #[arg(long)]
     check: bool,
     /// Take this machine's clock as right, though the queue has stored a later time: for the one start
@@ -58,6 +58,8 @@ struct Certificates {
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let around = Surroundings::look(reactor::raise_limit());
     let config = Config::load(arguments.config.as_deref(), arguments.flags, &around)?;
+    reactor::check_descriptors(around.descriptors, config.shards)
+        .map_err(|error| Failure::Run(error.to_string()))?;
     match arguments.check {
         true => check(&config, arguments.config.as_deref()),
         false => serve(config, &around, arguments.trust_clock),

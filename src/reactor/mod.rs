@@ -25,7 +25,7 @@ mod storage;
 mod threads;
 
 pub use clock::Clock;
-pub use descriptors::{device_connections, raise_limit};
+pub use descriptors::{TooFewDescriptors, check_descriptors, device_connections, raise_limit};
 pub use links::Control;
 pub use server::{Addresses, Failure, Options, Server, StartError};
 

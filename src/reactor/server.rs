@@ -9,7 +9,7 @@ use log::info;
 
 use super::acceptor::listen;
 use super::assembly::{self, Listeners};
-use super::descriptors::{device_connections, raise_limit};
+use super::descriptors::{TooFewDescriptors, check_descriptors, device_connections, raise_limit};
 use super::links::Control;
 use super::threads::Threads;
 use crate::api;
@@ -30,7 +30,7 @@ pub struct Options {
     pub http_certificates: Option<Arc<Certificates>>,
     /// How many device loops there are; at least 1.
     pub shards: usize,
-    /// Most connections of devices; without one, as many as descriptors allow.
+    /// Most connections of devices, at least 1; without it, as many as descriptors allow.
     pub connections_max: Option<usize>,
     /// The timing of device sessions.
     pub session: session::server::Options,
@@ -44,8 +44,8 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The process may not have enough descriptors to serve anyone.
-    #[error("only {0} file descriptors are allowed, too few to serve any device")]
-    Descriptors(usize),
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// An address is taken, or not this machine's.
     #[error("cannot listen for {what} on {address}: {source}")]
     Listen {
@@ -106,11 +106,9 @@ impl Server {
         S: Store + Send + 'static,
     {
         let descriptors = raise_limit();
+        check_descriptors(descriptors, options.shards)?;
         let allowed = device_connections(descriptors, options.shards);
         let connections_max = options.connections_max.map_or(allowed, |max| max.min(allowed));
-        if connections_max == 0 {
-            return Err(StartError::Descriptors(descriptors));
-        }
         let http = listen_for("http", options.http)?;
         let devices = listen_for("devices", options.devices)?;
         let addresses = Addresses { devices: devices.local_addr()?, http: http.local_addr()? };

@@ -1,7 +1,7 @@
 //! Command lines and configurations that are refused, or only checked.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::process::{binary, configuration_file, folder, run, stderr, stdout, text};
 
@@ -71,23 +71,36 @@ fn defaults_need_no_configuration() {
     assert_eq!(stdout(&output), "the default configuration is in order\n");
 }
 
+/// `serve` with one shard where so many open files are allowed, and what it has left in its folder.
+fn serve_with_files_max(files_max: usize, arguments: &[&str]) -> (Output, usize) {
+    let script = format!("ulimit -Sn 256 && ulimit -Hn {files_max} && exec \"$0\" \"$@\"");
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_lomiri-push"), "serve", "--shards", "1"]).args(arguments);
+    let output = shell.env("STATE_DIRECTORY", state.path()).output().expect("every machine has a shell");
+    (output, fs::read_dir(state.path()).expect("readable").count())
+}
+
 /// Each of 2,048 descriptors is accounted for: the limit that was raised to is the one that counts.
 #[test]
 fn the_connection_limit_comes_from_the_hard_limit_on_open_files() {
-    let script = "ulimit -Sn 256 && ulimit -Hn 2048 && exec \"$0\" \"$@\"";
-    let check = |connections: &str| {
-        let state = tempfile::tempdir().expect("a temporary folder");
-        let serve = ["serve", "--check", "--shards", "1", "--connections-max", connections];
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script, env!("CARGO_BIN_EXE_lomiri-push")]).args(serve);
-        shell.env("STATE_DIRECTORY", state.path()).output().expect("every machine has a shell")
-    };
+    let check = |connections| serve_with_files_max(2048, &["--check", "--connections-max", connections]).0;
     let output = check("1402");
     assert!(output.status.success(), "{}", stderr(&output));
     let output = check("1403");
     assert_eq!(output.status.code(), Some(2));
     let line = "lomiri-push: --connections-max 1403: the limit of 2048 open files allows for 1402\n";
     assert_eq!(stderr(&output), line);
+}
+
+#[test]
+fn too_few_descriptors_are_told_with_how_many_are_needed_before_anything_is_made() {
+    for arguments in [&[][..], &["--check"]] {
+        let (output, made) = serve_with_files_max(600, arguments);
+        let line = "lomiri-push: only 600 open files are allowed, and at least 647 are needed: raise the limit (ulimit -n)\n";
+        assert_eq!(stderr(&output), line);
+        assert_eq!((output.status.code(), made), (Some(1), 0));
+    }
 }
 
 #[test]

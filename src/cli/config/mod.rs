@@ -213,8 +213,8 @@ fn stats(from: &mut Settings) -> Result<Option<Credentials>, ConfigError> {
     }
 }
 
-/// As many as `descriptors` leave for devices, or fewer if so wanted. With none to leave the server
-/// will say so when it starts.
+/// As many as `descriptors` leave for devices, or fewer if so wanted. With none to leave, that is the
+/// machine's fault and not the configuration's.
 fn connections_max(from: &mut Settings, descriptors: usize, shards: usize) -> Result<usize, ConfigError> {
     let allowed = device_connections(descriptors, shards);
     let check = |value: &Value| match count(1..=usize::MAX >> 1)(value)? {
