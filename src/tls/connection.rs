@@ -64,6 +64,10 @@ pub enum TlsError {
     /// So much was sent under one key (TLS 1.2) that it must not be used any more.
     #[error("TLS: keys used up")]
     KeysUsedUp,
+    /// A read has left a whole record where only part of one may be kept: rustls' mistake or ours. To
+    /// go on would be to lose what the peer said.
+    #[error("TLS: plaintext was left behind")]
+    LeftBehind,
     /// The owner wrote before the handshake was done.
     #[error("TLS: write before the end of the handshake")]
     Handshaking,
@@ -195,7 +199,9 @@ impl Tls {
         let mut partial = mem::take(&mut self.partial);
         let mut plaintext = Vec::new();
         let used = self.drive(&mut partial, task, &mut plaintext, out)?;
-        debug_assert!(plaintext.is_empty(), "a partial record holds no plaintext");
+        if !plaintext.is_empty() {
+            return Err(TlsError::LeftBehind);
+        }
         partial.drain(..used);
         self.partial = partial;
         Ok(())

@@ -206,6 +206,17 @@ fn a_write_while_a_record_is_partial_loses_nothing() {
 }
 
 #[test]
+fn plaintext_that_no_read_brought_out_is_not_lost_in_silence() {
+    let mut pair = Pair::connected();
+    pair.device.write(b"pong");
+    pair.server.tls.partial = std::mem::take(&mut pair.device.out);
+    let failed = pair.server.tls.write(b"ping", &mut pair.server.out);
+    assert!(matches!(failed, Err(TlsError::LeftBehind)), "{failed:?}");
+    let over = pair.server.tls.write(b"ping", &mut pair.server.out);
+    assert!(matches!(over, Err(TlsError::Over)), "{over:?}");
+}
+
+#[test]
 fn garbage_is_an_error_and_answered_by_an_alert() {
     const ALERT: u8 = 21;
     for garbage in
