@@ -32,12 +32,13 @@ use crate::tls::{ServerConfig, Tls};
 pub(super) const INBOX_ITEMS_MAX: usize = 2 * API_CONNECTIONS_MAX;
 /// Connections accepted in one turn, so that those that are there are served in between.
 const ACCEPTS_PER_TURN: usize = 32;
-/// Callers that are kept. The last slot is for the next one, who takes the place of the longest silent.
+/// Callers that are kept. The last slot is for the next one, who takes the place of the longest idle.
 const CALLERS_MAX: usize = API_CONNECTIONS_MAX - 1;
 /// Reads of one connection in one turn: a request and its body as a rule come in one.
 const READS_PER_TURN: usize = 4;
-/// Events taken from the selector at once.
-const EVENTS_PER_TURN: usize = 256;
+/// Events taken from the selector at once: all callers' news, so that nobody is taken for idle whose
+/// request is there.
+const EVENTS_PER_TURN: usize = 2 * API_CONNECTIONS_MAX;
 
 /// The queue's answer to a request.
 pub(super) struct ToApi {
@@ -81,8 +82,8 @@ struct Caller {
     /// No other caller has it.
     number: u64,
     phase: Phase,
-    /// When it came or last sent something.
-    heard_at: Monotonic,
+    /// When it came, last sent something, or was last sent something.
+    active_at: Monotonic,
     /// The socket has something that the conversation did not want yet.
     has_unread: bool,
     /// When an answer that the socket has not taken must be gone.
@@ -137,7 +138,7 @@ impl ApiLoop {
 
     /// How long there is nothing to do; `None` for ever.
     fn timeout(&self) -> Option<Duration> {
-        let accepts = self.acceptor.as_ref().is_some_and(Acceptor::has_work);
+        let accepts = self.acceptor.as_ref().is_some_and(Acceptor::has_work) || self.one_too_many().is_some();
         if accepts || self.callers.has_ready() || !self.inbox.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -206,7 +207,7 @@ impl ApiLoop {
             }
             let received = entry.connection.receive(&mut self.scratch);
             if !self.scratch.plaintext.is_empty() {
-                entry.owner.heard_at = now.monotonic;
+                entry.owner.active_at = now.monotonic;
                 entry.owner.conversation.handle_bytes(&self.scratch.plaintext, now);
             }
             match received {
@@ -242,6 +243,7 @@ impl ApiLoop {
             return Ok(false);
         }
         if let Some(bytes) = entry.owner.conversation.poll_transmit(now) {
+            entry.owner.active_at = now.monotonic;
             entry.connection.send([&bytes[..]], &mut self.scratch)?;
             return Ok(true);
         }
@@ -299,24 +301,33 @@ impl ApiLoop {
     }
 
     fn accept(&mut self, now: Now) {
+        self.make_room(now.monotonic);
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(acceptor) = &mut self.acceptor else { return };
             let Some(accepted) = acceptor.accept(now.monotonic) else { return };
             self.begin(accepted, now);
-            self.make_room();
+            self.make_room(now.monotonic);
         }
     }
 
-    /// A crowd that connects and says nothing must not keep others out: who has been silent the
-    /// longest goes first, unless an answer is owed.
-    fn make_room(&mut self) {
-        if self.callers.len() <= CALLERS_MAX {
-            return;
-        }
-        let idle = self.callers.iter().filter(|(_, entry)| !is_owed(entry));
-        if let Some((key, _)) = idle.min_by_key(|(_, entry)| entry.owner.heard_at) {
+    /// A crowd that connects and says nothing must not keep others out: who has been idle the longest
+    /// goes, unless it was active in this very turn and so may have more to say in the next.
+    fn make_room(&mut self, now: Monotonic) {
+        if let Some((key, active_at)) = self.one_too_many()
+            && active_at < now
+        {
             self.drop_caller(key);
         }
+    }
+
+    /// The caller who has been idle the longest and since when, if all slots are taken. None if all are
+    /// owed an answer: then the next caller waits.
+    fn one_too_many(&self) -> Option<(usize, Monotonic)> {
+        if self.callers.len() <= CALLERS_MAX {
+            return None;
+        }
+        let idle = self.callers.iter().filter(|(_, entry)| !is_owed(entry));
+        idle.map(|(key, entry)| (key, entry.owner.active_at)).min_by_key(|(_, active_at)| *active_at)
     }
 
     /// The handshake of TLS must come within the time of the first request.
@@ -327,7 +338,7 @@ impl ApiLoop {
             conversation: Conversation::new(self.options.clone(), now),
             number: self.callers_so_far,
             phase: Phase::Open,
-            heard_at: now.monotonic,
+            active_at: now.monotonic,
             has_unread: false,
             write_until: None,
         };

@@ -1,6 +1,7 @@
 //! A disk that takes its time: nobody waits for it but those whose messages it holds.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -102,6 +103,28 @@ fn a_request_under_way_is_answered_before_the_server_stops() {
     caller.read_to_string(&mut answer).expect("the server answers and closes");
     assert_eq!(read_response(&answer).0, 200);
     assert!(rig.wait().is_ok());
+}
+
+/// More callers than there are slots for: who is owed an answer keeps its slot, and the others wait.
+#[test]
+fn callers_who_are_owed_an_answer_are_never_dropped_to_make_room() {
+    const CALLERS: usize = 600;
+    let (rig, gate) = slow_rig(|_| {});
+    gate.set(true);
+    let ask = |number: usize| {
+        let mut caller = rig.caller();
+        let request = notify_request(&format!("device-{number}"), "1");
+        caller.write_all(request.as_bytes()).expect("the server or the kernel takes it");
+        caller
+    };
+    let callers: Vec<TcpStream> = (0..CALLERS).map(ask).collect();
+    gate.await_somebody();
+    gate.set(false);
+    for mut caller in callers {
+        let mut answer = [0; 1024];
+        let count = caller.read(&mut answer).expect("the server answers");
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"), "{}", answer[..count].escape_ascii());
+    }
 }
 
 #[test]
