@@ -10,6 +10,7 @@ use lomiri_push::reactor::Clock;
 use lomiri_push::session::EndReason;
 use lomiri_push::session::device::{Event, Options, Session};
 use lomiri_push::tls::{ClientConfig, ServerName, Tls};
+use socket2::{Domain, Socket, Type};
 
 use super::rig::{PATIENCE, Rig};
 
@@ -22,6 +23,15 @@ pub struct Secured {
 impl Secured {
     pub fn connect(address: SocketAddr, trust: &Arc<ClientConfig>) -> Secured {
         Secured::over(TcpStream::connect(address).expect("it listens"), trust)
+    }
+
+    /// A connection whose buffer here is too small for a frame.
+    pub fn narrow(address: SocketAddr, trust: &Arc<ClientConfig>) -> Secured {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(2048).expect("a valid size");
+        socket.set_tcp_mss(536).expect("a valid size");
+        socket.connect(&address.into()).expect("it listens");
+        Secured::over(socket.into(), trust)
     }
 
     pub fn over(socket: TcpStream, trust: &Arc<ClientConfig>) -> Secured {

@@ -153,3 +153,20 @@ fn a_device_that_never_acks_harms_only_itself() {
     }
     assert_eq!(received, (0..80).map(|number| number.to_string()).collect::<Vec<_>>());
 }
+
+/// What the kernel does not take of one frame is all that the server keeps for it, and that goes with
+/// the connection, though it is never taken.
+#[test]
+fn a_device_that_reads_nothing_ends_by_timeout_with_its_queue_intact() {
+    const MESSAGES: usize = 100;
+    let rig = impatient();
+    let payload = format!("\"{}\"", "x".repeat(6_000));
+    for _ in 0..MESSAGES {
+        rig.notify("deaf", &payload);
+    }
+    let mut deaf = Secured::narrow(rig.addresses.devices, &rig.trust);
+    deaf.write(&opening("deaf"));
+    assert_eq!(lines::end_of(deaf.address()), "timeout");
+    rig.await_counter("connections", 0);
+    assert_eq!(rig.counter("pending"), MESSAGES as u64);
+}
