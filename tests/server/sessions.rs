@@ -1,13 +1,10 @@
 //! What devices and app servers came for, over sockets.
 
-use std::net::TcpStream;
-
 use lomiri_push::session::device::Event;
-use socket2::{Domain, Socket, Type};
 
 use super::device::{Device, Secured};
 use super::lines;
-use super::rig::{Made, Rig};
+use super::rig::{Made, Rig, notify_body};
 
 #[test]
 fn a_message_reaches_a_connected_device_and_is_gone_when_acked() {
@@ -76,17 +73,40 @@ fn large_frames_reach_a_device_on_a_narrow_line() {
     for number in 0..MESSAGES {
         rig.notify("carol", &payload(number));
     }
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_recv_buffer_size(2048).expect("a valid size");
-    socket.set_tcp_mss(536).expect("a valid size");
-    socket.connect(&rig.addresses.devices.into()).expect("it listens");
-    let mut carol = Device::over(Secured::over(TcpStream::from(socket), &rig.trust), "carol");
+    let mut carol = Device::over(Secured::narrow(rig.addresses.devices, &rig.trust), "carol");
     let mut received = Vec::new();
     while received.len() < MESSAGES {
         received.extend(carol.next_payloads());
         carol.ack();
     }
     assert_eq!(received, (0..MESSAGES).map(payload).collect::<Vec<_>>());
+    rig.await_counter("pending", 0);
+}
+
+/// On its way it is JSON of the app server's, a row of the queue, and JSON of ours.
+#[test]
+fn an_app_id_of_whatever_characters_reaches_the_device_as_it_was_given() {
+    const APP_ID_BYTES_MAX: usize = 255;
+    let padded = |text: &str| format!("{text}{}", "x".repeat(APP_ID_BYTES_MAX - text.len()));
+    let ids = [
+        padded(r#""quoted" \and\ /slashed/ </script>"#),
+        padded("\0\u{1}\t\r\n\u{1f}\u{7f}\u{85}"),
+        padded("\u{2028}\u{2029}\u{feff}\u{202e}\u{fffd}"),
+        format!("{}...", "\u{1f408}".repeat(APP_ID_BYTES_MAX / 4)),
+    ];
+    let rig = Rig::start();
+    for id in &ids {
+        assert_eq!(id.len(), APP_ID_BYTES_MAX);
+        let app = serde_json::to_string(id).expect("a string");
+        let (status, answer) = rig.post("/notify", &notify_body("carol", "1").replace(r#""chatter""#, &app));
+        assert_eq!(status, 200, "{answer}");
+    }
+    let mut carol = Device::connect(&rig, "carol");
+    let event = carol.next_event();
+    let Event::Notifications(notifications) = event else { panic!("{event:?}") };
+    let arrived: Vec<&str> = notifications.iter().map(|notification| notification.app.as_str()).collect();
+    assert_eq!(arrived, ids);
+    carol.ack();
     rig.await_counter("pending", 0);
 }
 
