@@ -41,7 +41,7 @@ fn what_is_not_tls_gets_an_alert_and_an_end() {
         let reason = lines::end_of(peer);
         assert!(reason.starts_with("TLS: "), "{reason}");
     }
-    assert_eq!(rig.counter("sessions"), 0);
+    rig.await_counter("sessions", 0);
 }
 
 #[test]
