@@ -4,11 +4,13 @@ mod duration;
 mod ids;
 mod payload;
 mod time;
+mod urgency;
 
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use ids::{AppId, ChannelId, DeviceId, IdError, Level, MessageId, Seq, SessionId, ShardId, Token};
 pub use payload::{Payload, PayloadError};
 pub use time::{Monotonic, Now, Wall};
+pub use urgency::{Urgency, UrgencyError};
 
 /// Where randomness comes from: fills the slice given. The rim passes the system's generator, tests
 /// a seeded one.
