@@ -2,9 +2,10 @@
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Payload, Seq};
+use lomiri_push::protocol::broadcast::Missing;
 use lomiri_push::protocol::wire0::{
-    Connect, DeviceMessage, FRAME_BODY_BYTES_MAX, Missing, ServerMessage, encode_broadcast,
-    encode_notifications, is_for_image, split_frame,
+    Connect, DeviceMessage, FRAME_BODY_BYTES_MAX, ServerMessage, encode_broadcast, encode_notifications,
+    is_for_image, split_frame,
 };
 
 const IMAGE: &str = "img1/m1";

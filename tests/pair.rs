@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Monotonic, Payload, Seq};
+use lomiri_push::protocol::broadcast::Missing;
 use lomiri_push::protocol::wire0::{
-    self, Broadcast, Connect, Missing, Notification, ServerMessage, encode_broadcast, encode_notifications,
+    self, Broadcast, Connect, Notification, ServerMessage, encode_broadcast, encode_notifications,
 };
 use lomiri_push::session::{EndReason, device, server};
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::{Level, Wall};
-use crate::protocol::wire0::{BroadcastPart, Missing, encode_broadcast};
+use crate::protocol::broadcast::Missing;
+use crate::protocol::wire0::{BroadcastPart, encode_broadcast};
 use crate::queue::{Broadcast, Channel};
 
 /// How many distinct frames are kept. Devices at the channel's usual levels share a handful; beyond

@@ -9,7 +9,8 @@ mod notifications;
 pub mod object;
 mod server_message;
 
-pub use broadcast::{BroadcastPart, Missing, encode_broadcast, is_for_image};
+pub use super::broadcast::SHARED_PAYLOAD_BYTES_MAX;
+pub use broadcast::{BroadcastPart, encode_broadcast};
 pub use device_message::{Connect, DeviceMessage};
 pub use error::ProtocolError;
 pub use frame::{announced_body_bytes, split_frame};
@@ -20,8 +21,6 @@ pub use server_message::{Broadcast, Notification, PING_FRAME, ServerMessage};
 pub const VERSION: u8 = 0;
 /// Longest body of a frame, in bytes: what the two bytes of its length can say.
 pub const FRAME_BODY_BYTES_MAX: usize = 65_535;
-/// Most payload bytes that share a frame: 62 KiB, which leaves the rest for the JSON around them.
-pub const SHARED_PAYLOAD_BYTES_MAX: usize = 62 * 1024;
 /// Longest payload that may be given to this wire, in bytes: half a frame, so that one message fits
 /// whatever surrounds it. Whoever takes payloads in holds them to it.
 pub const PAYLOAD_BYTES_MAX: usize = 32 * 1024;

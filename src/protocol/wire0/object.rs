@@ -98,7 +98,11 @@ pub(super) fn integer(name: &'static str, value: &RawValue) -> Result<i64, Proto
 
 /// Passes the keys and values of the object `json` to `take`, in their order, until it refuses one.
 /// Returns `otherwise` if `json` is not an object.
-pub(super) fn each_entry<'a, F>(json: &'a str, otherwise: ProtocolError, take: F) -> Result<(), ProtocolError>
+pub(in crate::protocol) fn each_entry<'a, F>(
+    json: &'a str,
+    otherwise: ProtocolError,
+    take: F,
+) -> Result<(), ProtocolError>
 where
     F: FnMut(&str, &'a RawValue) -> Result<(), ProtocolError>,
 {
