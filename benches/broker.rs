@@ -31,6 +31,7 @@ impl Shard {
         let session = server::Options {
             ping_interval: Duration::from_secs(300),
             exchange_timeout: Duration::from_secs(30),
+            keepalive_max: Duration::from_secs(7_200),
         };
         let options = Options { shard: ShardId(0), shards: 1, session: Arc::new(session) };
         let bytes = |message: DeviceMessage| message.encode().expect("short").to_vec();
@@ -53,7 +54,7 @@ impl Shard {
         self.broker.handle_accepted(key, SessionId(number.into()), self.now);
         self.broker.handle_bytes(key, &hello(number), self.now);
         while let Some(action) = self.broker.poll_action() {
-            if let Action::Command(Command::Fetch { device, session, after }) = action {
+            if let Action::Command(Command::Fetch { device, session, after, .. }) = action {
                 let page = Page { device, session, messages: Vec::new(), more: false, newest: after };
                 self.broker.handle_page(&page, self.now);
             }
@@ -111,6 +112,7 @@ fn unicast(bencher: Bencher) {
             id: MessageId::new(Seq(seq), [0; 8]),
             app: "com.example.chatter_chatter".parse().expect("an app id"),
             expires: Wall(u64::MAX),
+            urgency: Default::default(),
             payload: payload.clone(),
         });
         shard.broker.handle_event(Event::Queued { device, message }, shard.now);

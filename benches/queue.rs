@@ -28,6 +28,7 @@ fn message(to: u64, clear_pending: bool) -> Command {
         app: "chatter".parse().expect("an app id"),
         expires: Wall(1_000_000 + to % 1_000),
         payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
+        urgency: Default::default(),
         clear_pending,
         replace_tag: None,
     })

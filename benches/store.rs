@@ -87,6 +87,7 @@ fn message(to: u64, bytes: usize) -> Command {
         app: "chatter".parse().expect("an app id"),
         expires: Wall(u64::MAX),
         payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
+        urgency: Default::default(),
         clear_pending: false,
         replace_tag: None,
     })

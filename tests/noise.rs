@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lomiri_push::base::{ChannelId, Monotonic, Payload};
+use lomiri_push::base::{ChannelId, Monotonic, Now, Payload, Wall};
 use lomiri_push::protocol::wire0::{Broadcast, Connect, DeviceMessage, ServerMessage};
 use lomiri_push::session::{device, server};
 
@@ -86,6 +86,7 @@ fn feed_server(pieces: Vec<Vec<u8>>) -> bool {
     let options = Arc::new(server::Options {
         ping_interval: Duration::from_secs(10),
         exchange_timeout: Duration::from_secs(5),
+        keepalive_max: Duration::from_secs(7_200),
     });
     let now = Monotonic::default();
     let mut session = server::Session::new(now, &options);
@@ -95,14 +96,14 @@ fn feed_server(pieces: Vec<Vec<u8>>) -> bool {
         while let Some(event) = session.poll_event() {
             assert!(!ended, "nothing comes after the end");
             match event {
-                server::Event::Connect(_) => session.accept(now),
-                server::Event::Acked => {}
+                server::Event::Connect(_) => session.accept(Now { monotonic: now, wall: Wall(0) }),
                 server::Event::Ended(_) => ended = true,
+                _ => {}
             }
         }
         while session.poll_transmit().is_some() {}
-        if session.is_idle() {
-            session.deliver(broadcast(), now);
+        if session.room() > 0 {
+            session.deliver_broadcast(broadcast(), now);
             while session.poll_transmit().is_some() {}
         }
     }

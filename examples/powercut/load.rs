@@ -89,6 +89,7 @@ fn message(number: u64) -> Command {
         app: "chatter".parse().expect("an app id"),
         expires: Wall(u64::MAX),
         payload: Payload::from_json(json.as_bytes()).expect("JSON"),
+        urgency: Default::default(),
         clear_pending: false,
         replace_tag: None,
     })

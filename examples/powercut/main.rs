@@ -22,7 +22,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use lomiri_push::base::{Level, Seq, SessionId, Token};
+use lomiri_push::base::{Level, Seq, SessionId, Token, Urgency};
 use lomiri_push::queue::{Answer, Command};
 use lomiri_push::store::{Disk as Store, DurableQueue};
 
@@ -220,7 +220,13 @@ fn pending(queue: &mut DurableQueue<Store>) -> Result<BTreeSet<u64>, String> {
     for number in 0..DEVICES {
         let mut after = Seq(0);
         loop {
-            let fetch = Command::Fetch { device: device(number), session: SessionId(0), after };
+            let fetch = Command::Fetch {
+                device: device(number),
+                session: SessionId(0),
+                after,
+                least: Urgency::VeryLow,
+                messages_max: usize::MAX,
+            };
             let Answer::Page(page) = ask(queue, fetch) else {
                 return Err(queue.failure().map_or("no page".into(), ToString::to_string));
             };

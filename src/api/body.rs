@@ -7,7 +7,7 @@ use super::Options;
 use super::expiry;
 use super::failure::Failure;
 use super::routes::Call;
-use crate::base::{AppId, DeviceId, IdError, Payload, Wall};
+use crate::base::{AppId, DeviceId, IdError, Payload, Urgency, Wall};
 use crate::protocol::wire0::ProtocolError;
 use crate::protocol::wire0::object::Fields;
 use crate::queue::{Address, Command, Notify};
@@ -21,8 +21,18 @@ const REPLACE_TAG_BYTES_MAX: usize = 128;
 /// delivered, nor anything behind it.
 const DATA_DEPTH_MAX: usize = 9_990;
 
-const NAMES: [&str; 9] =
-    ["token", "userid", "deviceid", "appid", "channel", "expire_on", "data", "clear_pending", "replace_tag"];
+const NAMES: [&str; 10] = [
+    "token",
+    "userid",
+    "deviceid",
+    "appid",
+    "channel",
+    "expire_on",
+    "data",
+    "clear_pending",
+    "replace_tag",
+    "urgency",
+];
 
 /// Makes the command that `body` describes.
 pub(super) fn command(call: Call, body: &[u8], options: &Options, now: Wall) -> Result<Command, Failure> {
@@ -65,6 +75,7 @@ struct NotifyFields<'b> {
     dated: DatedFields<'b>,
     clear_pending: bool,
     replace_tag: String,
+    urgency: String,
 }
 
 impl<'b> NotifyFields<'b> {
@@ -77,6 +88,7 @@ impl<'b> NotifyFields<'b> {
             dated: DatedFields::read(body)?,
             clear_pending: body.flag("clear_pending")?,
             replace_tag: body.text("replace_tag")?,
+            urgency: body.text("urgency")?,
         })
     }
 
@@ -89,11 +101,12 @@ impl<'b> NotifyFields<'b> {
         let device = if by_token { None } else { Some(id(&self.device)?) };
         let (payload, expires) = self.dated.check(options, now)?;
         let replace_tag = tag(self.replace_tag)?;
+        let urgency = urgency(&self.urgency)?;
         let to = match device {
             Some(device) => Address::Device(device),
             None => Address::Token(self.token.parse().map_err(|_| Failure::UnknownToken)?),
         };
-        Ok(Notify { to, app, expires, payload, clear_pending: self.clear_pending, replace_tag })
+        Ok(Notify { to, app, expires, payload, urgency, clear_pending: self.clear_pending, replace_tag })
     }
 }
 
@@ -150,4 +163,9 @@ fn tag(text: String) -> Result<Option<String>, Failure> {
         1..=REPLACE_TAG_BYTES_MAX => Ok(Some(text)),
         _ => Err(Failure::TagTooLong),
     }
+}
+
+/// Without one a message is of normal urgency.
+fn urgency(text: &str) -> Result<Urgency, Failure> {
+    if text.is_empty() { Ok(Urgency::default()) } else { text.parse().map_err(Failure::BadUrgency) }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::routes::Method;
-use crate::base::{IdError, Payload};
+use crate::base::{IdError, Payload, UrgencyError};
 
 /// Why a request is not granted.
 #[derive(Debug, PartialEq)]
@@ -31,6 +31,7 @@ pub(super) enum Failure {
     InvalidExpiration,
     PastExpiration,
     TagTooLong,
+    BadUrgency(UrgencyError),
     UnknownChannel,
     UnknownToken,
     /// The token is another app's.
@@ -93,6 +94,7 @@ impl Failure {
             Failure::InvalidExpiration => invalid(BAD_REQUEST, "Invalid expiration date"),
             Failure::PastExpiration => invalid(BAD_REQUEST, "Past expiration date"),
             Failure::TagTooLong => invalid(BAD_REQUEST, "Replace tag too long"),
+            Failure::BadUrgency(error) => invalid(BAD_REQUEST, format!("Invalid urgency: {error}")),
             Failure::UnknownChannel => row(BAD_REQUEST, "unknown-channel", "Unknown channel"),
             Failure::UnknownToken => row(BAD_REQUEST, "unknown-token", "Unknown token"),
             Failure::Unauthorized | Failure::NoCredential => {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{Level, Wall};
+use crate::base::{Level, Payload, Wall};
 use crate::protocol::broadcast::Missing;
-use crate::protocol::wire0::{BroadcastPart, encode_broadcast};
+use crate::protocol::{Wire, wire0, wire1};
 use crate::queue::{Broadcast, Channel};
 
 /// How many distinct frames are kept. Devices at the channel's usual levels share a handful; beyond
@@ -22,7 +22,7 @@ pub(super) struct Broadcasts {
     live: Vec<Arc<Broadcast>>,
     /// From this time on one of `live` has expired.
     live_until: Wall,
-    frames: HashMap<(Missing, Arc<str>), Option<BroadcastPart>>,
+    frames: HashMap<(Wire, Missing, Arc<str>), Option<(Bytes, Level)>>,
 }
 
 /// What is next for a device.
@@ -51,27 +51,27 @@ impl Broadcasts {
         broadcasts
     }
 
-    /// The next broadcasts for a device at `level` that runs `image`.
-    pub(super) fn next(&mut self, level: Level, image: &Arc<str>, now: Wall) -> Next {
+    /// The next broadcasts for a device that speaks `wire`, is at `level` and runs `image`.
+    pub(super) fn next(&mut self, wire: Wire, level: Level, image: &Arc<str>, now: Wall) -> Next {
         if level == self.top {
             return Next::UpToDate(self.top);
         }
         self.drop_expired(now);
-        match self.frame(Missing::of(level, self.top, self.live.len()), image) {
-            Some(BroadcastPart { frame, reached }) => Next::Frame { frame: frame.clone(), reached: *reached },
+        match self.frame(wire, Missing::of(level, self.top, self.live.len()), image) {
+            Some((frame, reached)) => Next::Frame { frame: frame.clone(), reached: *reached },
             None => Next::UpToDate(self.top),
         }
     }
 
-    fn frame(&mut self, missing: Missing, image: &Arc<str>) -> &Option<BroadcastPart> {
+    fn frame(&mut self, wire: Wire, missing: Missing, image: &Arc<str>) -> &Option<(Bytes, Level)> {
         if self.frames.len() >= FRAMES_MAX {
             self.frames.clear();
         }
         let Broadcasts { top, live, frames, .. } = self;
         let payloads = || live.iter().map(|broadcast| &broadcast.payload);
         frames
-            .entry((missing, image.clone()))
-            .or_insert_with(|| encode_broadcast(missing, *top, payloads(), image))
+            .entry((wire, missing, image.clone()))
+            .or_insert_with(|| encode(wire, missing, *top, payloads(), image))
     }
 
     fn drop_expired(&mut self, now: Wall) {
@@ -88,10 +88,24 @@ impl Broadcasts {
     }
 }
 
+fn encode<'a>(
+    wire: Wire,
+    missing: Missing,
+    top: Level,
+    live: impl IntoIterator<Item = &'a Payload>,
+    image: &str,
+) -> Option<(Bytes, Level)> {
+    match wire {
+        Wire::Zero => {
+            wire0::encode_broadcast(missing, top, live, image).map(|part| (part.frame, part.reached))
+        }
+        Wire::One => wire1::encode_broadcast(missing, top, live, image),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Payload;
 
     fn broadcast(level: i64, expires: u64) -> Arc<Broadcast> {
         let payload = Payload::from_json(format!(r#"{{"i/m":{level}}}"#).as_bytes()).expect("JSON");
@@ -113,27 +127,27 @@ mod tests {
     fn devices_that_lack_the_same_share_one_frame() {
         let mut broadcasts = Broadcasts::new(&channel());
         let (image, same): (Arc<str>, Arc<str>) = ("i/m".into(), "i/m".into());
-        let first = frame_of(broadcasts.next(Level(0), &image, Wall(0)));
-        let second = frame_of(broadcasts.next(Level(-1), &same, Wall(0)));
+        let first = frame_of(broadcasts.next(Wire::Zero, Level(0), &image, Wall(0)));
+        let second = frame_of(broadcasts.next(Wire::Zero, Level(-1), &same, Wall(0)));
         assert_eq!(first.as_ptr(), second.as_ptr());
-        assert_ne!(first, frame_of(broadcasts.next(Level(4), &image, Wall(0))));
+        assert_ne!(first, frame_of(broadcasts.next(Wire::Zero, Level(4), &image, Wall(0))));
     }
 
     #[test]
     fn an_expired_broadcast_is_in_no_frame_any_more() {
         let mut broadcasts = Broadcasts::new(&channel());
         let image: Arc<str> = "i/m".into();
-        let both = frame_of(broadcasts.next(Level(0), &image, Wall(999)));
-        let one = frame_of(broadcasts.next(Level(0), &image, Wall(1_000)));
+        let both = frame_of(broadcasts.next(Wire::Zero, Level(0), &image, Wall(999)));
+        let one = frame_of(broadcasts.next(Wire::Zero, Level(0), &image, Wall(1_000)));
         assert!(both.len() > one.len());
-        assert_eq!(broadcasts.next(Level(0), &image, Wall(2_000)), Next::UpToDate(Level(5)));
+        assert_eq!(broadcasts.next(Wire::Zero, Level(0), &image, Wall(2_000)), Next::UpToDate(Level(5)));
     }
 
     #[test]
     fn invented_images_do_not_pile_up() {
         let mut broadcasts = Broadcasts::new(&channel());
         for number in 0..10 * FRAMES_MAX {
-            broadcasts.next(Level(0), &format!("i/{number}").into(), Wall(0));
+            broadcasts.next(Wire::Zero, Level(0), &format!("i/{number}").into(), Wall(0));
         }
         assert!(broadcasts.frames.len() <= FRAMES_MAX);
     }

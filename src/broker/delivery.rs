@@ -2,15 +2,20 @@
 //! neither frames nor the session that carries them.
 //!
 //! ```text
-//!  queue:    … 3 4 5 6 7 8        everything up to `sent_to` has been sent in this session;
-//!                  │     │        what lies between there and `newest` is on disk, to be asked for
-//!            sent_to     newest   in pages; when both are one, a new message goes out from memory
+//!  queue:    … 3 4 5 6 7 8 9     everything up to `sent_to` has been sent in this session; what lies
+//!                  │   │   │     between there and `held_to` is less urgent than the device wants and
+//!            sent_to   │ newest  waits for a release; what is newer is on disk, to be asked for in
+//!                   held_to      pages. When all three are one, a new message goes out from memory.
 //! ```
+//!
+//! A release sets `held_to` back to `sent_to`, and from then on everything goes until the device has
+//! had all: each delivery that is made anyway releases, and so does a device that asks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::base::{DeviceId, Level, Seq};
-use crate::queue::Page;
+use crate::base::{DeviceId, Level, MessageId, Seq, Urgency};
+use crate::queue::{Page, PendingMessage};
 
 /// The progress of one device in one session.
 #[derive(Debug)]
@@ -20,132 +25,192 @@ pub(super) struct Delivery {
     pub(super) image: Arc<str>,
     /// The device's level of the system channel.
     pub(super) level: Level,
+    /// The least urgency that it wants.
+    least: Urgency,
+    /// Whether all goes, however little it hurries, until the device has had all.
+    is_released: bool,
     sent_to: Seq,
+    held_to: Seq,
     newest: Seq,
-    page_is_asked: bool,
-    in_flight: InFlight,
+    /// The least urgency that a page was asked for, until it comes.
+    asked: Option<Urgency>,
+    /// What the device has stored though its ack never came: acked instead of sent again.
+    stored: Vec<MessageId>,
+    /// Oldest first.
+    in_flight: VecDeque<Sent>,
 }
 
-/// What the exchange that runs now carries.
-#[derive(Debug, Default, PartialEq)]
-pub(super) enum InFlight {
-    /// Nothing of ours: no exchange, or a ping.
-    #[default]
-    Nothing,
-    /// Broadcasts that bring the device to this level.
-    Broadcasts(Level),
-    /// These messages.
-    Messages(Vec<Seq>),
+/// A delivery that is not acked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// A broadcast that brings the device to this level.
+    Broadcast(Level),
+    /// A message.
+    Message(Seq),
+}
+
+/// A page, looked at.
+#[derive(Debug, PartialEq)]
+pub(super) struct Arrived {
+    /// What the device has stored already: to be acked for it.
+    pub(super) stored: Vec<Seq>,
+    /// What is to be sent.
+    pub(super) messages: Vec<Arc<PendingMessage>>,
+    /// Up to where nothing is left once all of that is sent; none if something is held back.
+    pub(super) passes: Option<Seq>,
+}
+
+/// What an ack was for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Acked {
+    pub(super) messages: Vec<Seq>,
+    pub(super) broadcasts: u64,
 }
 
 impl Delivery {
     /// A device that has just connected. Whether anything is pending for it only the queue knows.
-    pub(super) fn new(device: DeviceId, image: Arc<str>, level: Level) -> Delivery {
+    pub(super) fn new(
+        device: DeviceId,
+        image: Arc<str>,
+        level: Level,
+        least: Urgency,
+        stored: Vec<MessageId>,
+    ) -> Delivery {
         Delivery {
             device,
             image,
             level,
+            least,
+            is_released: false,
             sent_to: Seq(0),
+            held_to: Seq(0),
             newest: Seq(u64::MAX),
-            page_is_asked: false,
-            in_flight: InFlight::Nothing,
+            asked: None,
+            stored,
+            in_flight: VecDeque::new(),
         }
     }
 
-    /// Whether all that was pending has been sent, so that the next message need not be asked for.
+    /// Whether all that was pending has been sent or is held back, so that nothing need be asked for.
     pub(super) fn is_current(&self) -> bool {
-        !self.page_is_asked && self.newest <= self.sent_to
+        self.asked.is_none() && self.newest <= self.held_to
     }
 
-    /// The last message that has been sent, or that needs not be.
-    pub(super) fn sent_to(&self) -> Seq {
-        self.sent_to
+    /// Whether a message that was just queued may go out from memory: nothing older waits.
+    pub(super) fn may_send(&self, message: &PendingMessage) -> bool {
+        let seq = message.id.seq();
+        self.is_current() && self.held_to <= self.sent_to && self.sent_to < seq && self.is_wanted(message)
     }
 
-    /// Whether an answer of the queue is awaited. Nothing is begun meanwhile, so that the page finds
-    /// the session free.
+    fn is_wanted(&self, message: &PendingMessage) -> bool {
+        message.urgency >= self.least()
+    }
+
+    /// The least urgency to ask for.
+    pub(super) fn least(&self) -> Urgency {
+        if self.is_released { Urgency::VeryLow } else { self.least }
+    }
+
+    /// Whether an answer of the queue is awaited.
     pub(super) fn awaits_page(&self) -> bool {
-        self.page_is_asked
+        self.asked.is_some()
+    }
+
+    /// Whether a broadcast is in flight: the next part of the channel depends on its level.
+    pub(super) fn awaits_broadcast_ack(&self) -> bool {
+        self.in_flight.iter().any(|sent| matches!(sent, Sent::Broadcast(_)))
     }
 
     /// A message was queued that is not sent from memory.
-    pub(super) fn queued(&mut self, seq: Seq) {
+    pub(super) fn queued(&mut self, message: &PendingMessage) {
+        let seq = message.id.seq();
+        let is_next = self.is_current();
         self.newest = self.newest.max(seq);
+        if is_next && !self.is_wanted(message) {
+            self.held_to = self.newest;
+        } else if is_next {
+            self.held_to = self.sent_to;
+        }
+    }
+
+    /// From now on the device wants what is at least this urgent.
+    pub(super) fn want(&mut self, least: Urgency) {
+        if least < self.least {
+            self.held_to = self.sent_to;
+        }
+        self.least = least;
+    }
+
+    /// All that is held back goes.
+    pub(super) fn release(&mut self) {
+        self.held_to = self.sent_to;
+        self.is_released = self.awaits_page() || self.newest > self.sent_to;
     }
 
     /// Where the page to ask for begins. What is queued from here on may or may not be in it.
     pub(super) fn ask(&mut self) -> Seq {
-        self.page_is_asked = true;
+        self.asked = Some(self.least());
         self.newest = self.sent_to;
         self.sent_to
     }
 
-    /// The page has come; it has not been sent yet.
-    pub(super) fn page_came(&mut self, page: &Page) {
-        self.page_is_asked = false;
+    /// The page has come: what is to be made of it. It may have been asked for before the device
+    /// wanted more; then what it lacks is asked for again.
+    pub(super) fn page_came(&mut self, page: &Page) -> Arrived {
+        let asked = self.asked.take();
         self.newest = self.newest.max(page.newest);
+        let (stored, messages): (Vec<_>, Vec<_>) =
+            page.messages.iter().cloned().partition(|message| self.stored.contains(&message.id));
+        let stored = stored.iter().map(|message| message.id.seq()).collect();
+        let last = page.messages.last().filter(|_| page.more).map_or(page.newest, |last| last.id.seq());
+        let is_all_stored = messages.is_empty() && (last <= self.sent_to || !page.messages.is_empty());
+        if is_all_stored || page.more || messages.iter().any(|message| self.is_wanted(message)) {
+            return Arrived { stored, messages, passes: Some(last) };
+        }
+        if !messages.is_empty() || asked <= Some(self.least()) {
+            self.held_to = page.newest;
+        }
+        Arrived { stored, messages: Vec::new(), passes: None }
     }
 
-    /// These messages are in flight now.
-    pub(super) fn sent(&mut self, seqs: Vec<Seq>) {
-        self.sent_to = seqs.last().copied().unwrap_or(self.sent_to).max(self.sent_to);
-        self.in_flight = InFlight::Messages(seqs);
+    /// This message is in flight now, and all before it are or need not be.
+    pub(super) fn sent(&mut self, seq: Seq) {
+        self.in_flight.push_back(Sent::Message(seq));
+        self.passed(seq);
+        self.release();
     }
 
     /// Nothing up to `seq` is left to send.
     pub(super) fn passed(&mut self, seq: Seq) {
         self.sent_to = self.sent_to.max(seq);
+        self.held_to = self.held_to.max(self.sent_to);
+        if self.newest <= self.sent_to {
+            self.is_released = false;
+            self.stored = Vec::new();
+        }
     }
 
-    /// Broadcasts that bring the device to `level` are in flight now.
-    pub(super) fn sent_broadcasts(&mut self, level: Level) {
-        self.in_flight = InFlight::Broadcasts(level);
+    /// A broadcast that brings the device to `level` is in flight now.
+    pub(super) fn sent_broadcast(&mut self, level: Level) {
+        self.in_flight.push_back(Sent::Broadcast(level));
+        self.release();
     }
 
-    /// The device has acked: what was in flight is its own now.
-    pub(super) fn acked(&mut self) -> InFlight {
-        let acked = std::mem::take(&mut self.in_flight);
-        if let InFlight::Broadcasts(level) = acked {
-            self.level = level;
+    /// The device has stored the so many oldest deliveries.
+    pub(super) fn acked(&mut self, count: usize) -> Acked {
+        let mut acked = Acked::default();
+        for sent in self.in_flight.drain(..count) {
+            match sent {
+                Sent::Broadcast(level) => {
+                    self.level = level;
+                    acked.broadcasts += 1;
+                }
+                Sent::Message(seq) => acked.messages.push(seq),
+            }
+        }
+        if self.in_flight.is_empty() {
+            self.in_flight = VecDeque::new();
         }
         acked
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::SessionId;
-
-    fn carol() -> Delivery {
-        Delivery::new("carol".parse().expect("valid"), "?/?".into(), Level(0))
-    }
-
-    fn page(newest: u64) -> Page {
-        let device = "carol".parse().expect("valid");
-        Page { device, session: SessionId(1), messages: Vec::new(), more: false, newest: Seq(newest) }
-    }
-
-    #[test]
-    fn a_device_that_connects_is_current_only_when_the_queue_has_said_so() {
-        let mut delivery = carol();
-        assert!(!delivery.is_current());
-        assert_eq!(delivery.ask(), Seq(0));
-        assert!(!delivery.is_current());
-        delivery.page_came(&page(0));
-        assert!(delivery.is_current());
-    }
-
-    #[test]
-    fn a_message_queued_while_a_page_is_on_its_way_is_asked_for_again() {
-        let mut delivery = carol();
-        delivery.ask();
-        delivery.queued(Seq(6));
-        delivery.page_came(&page(5));
-        delivery.sent(vec![Seq(5)]);
-        assert!(!delivery.is_current());
-        assert_eq!(delivery.ask(), Seq(5));
-        delivery.page_came(&page(5));
-        assert!(delivery.is_current(), "a message that was cleared meanwhile is not asked for for ever");
     }
 }

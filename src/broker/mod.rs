@@ -9,22 +9,25 @@ mod wheel;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use log::info;
 
 use self::broadcasts::{Broadcasts, Next};
-use self::delivery::{Delivery, InFlight};
+use self::delivery::{Acked, Arrived, Delivery};
 use self::wheel::Wheel;
 use crate::base::{ChannelId, DeviceId, Monotonic, Now, SessionId, ShardId};
-use crate::protocol::wire0::{Connect, encode_notifications};
+use crate::protocol::wire1::Outcome;
 use crate::queue::{Channel, Command, Event, Page, PendingMessage};
 use crate::session::EndReason;
-use crate::session::server::{self, Session};
+use crate::session::server::{self, Introduction, Message, Session};
 
 /// How many sessions one call of [`Broker::work`] looks at: some milliseconds of work, so that a
 /// broadcast to all devices leaves room for everything else between its parts.
 const FAN_OUT_SESSIONS_MAX: usize = 256;
+/// Over how long devices are spread that a server sends away: so many come back each second.
+const RETURNS_PER_SECOND: u64 = 1_000;
 /// How many deadlines one call of [`Broker::handle_timeout`] serves, for the same reason.
 const DEADLINES_MAX: usize = 1024;
 
@@ -62,7 +65,7 @@ pub enum Action {
 pub struct Traveller {
     id: SessionId,
     session: Session,
-    connect: Box<Connect>,
+    connect: Box<Introduction>,
 }
 
 impl Traveller {
@@ -83,6 +86,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Exchanges of broadcasts that devices have acked.
     pub broadcasts_delivered: u64,
+    /// Receipts of devices, by the code of their outcome.
+    pub receipts: [u64; Outcome::ALL.len()],
 }
 
 /// The sessions of one shard.
@@ -151,7 +156,7 @@ impl Broker {
         self.settle(key, now);
     }
 
-    /// The queue answers a `Fetch`. The session that asked may be gone, or in a ping: then what the
+    /// The queue answers a `Fetch`. The session that asked may be gone, or have no room: then what the
     /// page holds is asked for again.
     pub fn handle_page(&mut self, page: &Page, now: Now) {
         let Some(key) = self.key_of(&page.device) else { return };
@@ -159,9 +164,11 @@ impl Broker {
         if id != page.session {
             return;
         }
-        delivery.page_came(page);
-        if session.is_idle() {
-            deliver_page(session, delivery, page, now);
+        let arrived = delivery.page_came(page);
+        deliver_page(session, delivery, &arrived, now);
+        if !arrived.stored.is_empty() {
+            let acked = Command::Acked { device: page.device.clone(), seqs: arrived.stored };
+            self.actions.push_back(Action::Command(acked));
         }
         self.settle(key, now);
     }
@@ -205,10 +212,12 @@ impl Broker {
         }
     }
 
-    /// Ends all sessions.
+    /// Ends all sessions; devices that can be told are spread over the time after.
     pub fn shutdown(&mut self, now: Now) {
+        let devices = (self.registered.len() * self.options.shards) as u64;
+        let spread = Duration::from_secs(devices / RETURNS_PER_SECOND);
         for index in 0..self.slots.len() {
-            self.handle_end(SessionKey(index as u32), EndReason::Shutdown, now);
+            self.with_session(SessionKey(index as u32), now, |session| session.shut_down(spread));
         }
     }
 
@@ -259,7 +268,12 @@ impl Broker {
             let Some(slot) = self.slot(key) else { return };
             match slot.session.poll_event() {
                 Some(server::Event::Connect(connect)) => self.connect(key, connect, now),
-                Some(server::Event::Acked) => self.acked(key),
+                Some(server::Event::Acked(count)) => self.acked(key, count),
+                Some(server::Event::Receipt(receipt)) => {
+                    self.counts.receipts[usize::from(receipt.outcome.code())] += 1;
+                }
+                Some(server::Event::Least(least)) => self.with_delivery(key, |delivery| delivery.want(least)),
+                Some(server::Event::Flush) => self.with_delivery(key, Delivery::release),
                 Some(server::Event::Ended(reason)) => return self.remove(key, reason),
                 None if !self.begin_next(key, now) => break,
                 None => {}
@@ -282,8 +296,8 @@ impl Broker {
     }
 
     /// A device has said who it is: it is registered here, or moves to its home.
-    fn connect(&mut self, key: SessionKey, connect: Box<Connect>, now: Now) {
-        let home = connect.device_id.home(self.options.shards);
+    fn connect(&mut self, key: SessionKey, connect: Box<Introduction>, now: Now) {
+        let home = connect.device.home(self.options.shards);
         if home == self.options.shard {
             return self.register(key, *connect, now);
         }
@@ -292,17 +306,16 @@ impl Broker {
     }
 
     /// The device's session from now on is this one; an earlier one ends.
-    fn register(&mut self, key: SessionKey, connect: Connect, now: Now) {
-        let image = connect.image().into();
-        let Connect { device_id: device, levels, .. } = connect;
+    fn register(&mut self, key: SessionKey, connect: Introduction, now: Now) {
+        let Introduction { device, image, levels, least, stored, .. } = connect;
         if let Some(earlier) = self.registered.insert(device.clone(), key) {
             self.handle_end(earlier, EndReason::Terminated, now);
         }
         let level = levels.get(&ChannelId::SYSTEM).copied().unwrap_or_default();
         let slot = self.slot(key).expect("its session has just been served");
         info!("session({}) registered {device}", slot.id);
-        slot.session.accept(now.monotonic);
-        slot.delivery = Some(Box::new(Delivery::new(device, image, level)));
+        slot.session.accept(now);
+        slot.delivery = Some(Box::new(Delivery::new(device, image.into(), level, least, stored)));
     }
 
     /// The session is over: its bytes so far are still sent.
@@ -323,53 +336,64 @@ impl Broker {
         Some(slot)
     }
 
-    /// The exchange has been completed: the device has what was in flight.
-    fn acked(&mut self, key: SessionKey) {
-        let Some(delivery) = self.slot(key).and_then(|slot| slot.delivery.as_deref_mut()) else { return };
-        match delivery.acked() {
-            InFlight::Nothing => {}
-            InFlight::Broadcasts(_) => self.counts.broadcasts_delivered += 1,
-            InFlight::Messages(seqs) => {
-                let device = delivery.device.clone();
-                self.counts.delivered += seqs.len() as u64;
-                self.actions.push_back(Action::Command(Command::Acked { device, seqs }));
-            }
+    fn with_delivery(&mut self, key: SessionKey, input: impl FnOnce(&mut Delivery)) {
+        if let Some(delivery) = self.slot(key).and_then(|slot| slot.delivery.as_deref_mut()) {
+            input(delivery);
         }
     }
 
-    /// Begins what an idle session is owed, broadcasts first: an exchange, or a question to the
-    /// queue. Says whether an exchange has begun.
+    /// The device has stored the so many oldest deliveries.
+    fn acked(&mut self, key: SessionKey, count: usize) {
+        let Some(delivery) = self.slot(key).and_then(|slot| slot.delivery.as_deref_mut()) else { return };
+        let Acked { messages: seqs, broadcasts } = delivery.acked(count);
+        let device = delivery.device.clone();
+        self.counts.broadcasts_delivered += broadcasts;
+        self.counts.delivered += seqs.len() as u64;
+        if !seqs.is_empty() {
+            self.actions.push_back(Action::Command(Command::Acked { device, seqs }));
+        }
+    }
+
+    /// Begins what a session is owed and has room for, broadcasts first: a delivery, or a question to
+    /// the queue. Says whether a delivery has begun.
     fn begin_next(&mut self, key: SessionKey, now: Now) -> bool {
         let Some((id, session, delivery)) = registered(&mut self.slots, key) else { return false };
-        if !session.is_idle() || delivery.awaits_page() {
+        // Nothing is begun while a page is awaited, so that it finds the room that it was asked for.
+        let (Some(wire), room) = (session.wire(), session.room()) else { return false };
+        if room == 0 || delivery.awaits_page() {
             return false;
         }
-        match self.broadcasts.next(delivery.level, &delivery.image, now.wall) {
-            Next::UpToDate(level) => delivery.level = level,
-            Next::Frame { frame, reached } => {
-                delivery.sent_broadcasts(reached);
-                session.deliver(frame, now.monotonic);
-                return true;
+        if !delivery.awaits_broadcast_ack() {
+            match self.broadcasts.next(wire, delivery.level, &delivery.image, now.wall) {
+                Next::UpToDate(level) => delivery.level = level,
+                Next::Frame { frame, reached } => {
+                    delivery.sent_broadcast(reached);
+                    session.deliver_broadcast(frame, now.monotonic);
+                    return true;
+                }
             }
         }
-        if !delivery.is_current() {
-            let (device, after) = (delivery.device.clone(), delivery.ask());
-            self.actions.push_back(Action::Command(Command::Fetch { device, session: id, after }));
+        // Small pages would cost the storage thread more than a device gains that is slow to ack.
+        if !delivery.is_current() && room >= session.window().div_ceil(2) {
+            let (device, least) = (delivery.device.clone(), delivery.least());
+            let (after, messages_max) = (delivery.ask(), room);
+            let fetch = Command::Fetch { device, session: id, after, least, messages_max };
+            self.actions.push_back(Action::Command(fetch));
         }
         false
     }
 
     /// A message that has just been written goes out from memory if its device has had all before
-    /// it and nothing is in flight; else it is asked for in its turn.
+    /// it and there is room; else it waits, or is asked for in its turn. One that has expired needs neither.
     fn queued(&mut self, device: &DeviceId, message: &PendingMessage, now: Now) {
+        if message.expires <= now.wall {
+            return;
+        }
         let Some(key) = self.key_of(device) else { return };
         let Some((_, session, delivery)) = registered(&mut self.slots, key) else { return };
-        let seq = message.id.seq();
-        if session.is_idle() && delivery.is_current() && delivery.sent_to() < seq {
-            deliver(session, delivery, &[message], now);
-            delivery.passed(seq);
-        } else {
-            delivery.queued(seq);
+        let is_sent = delivery.may_send(message) && deliver(session, delivery, &[message], now) == 1;
+        if !is_sent {
+            delivery.queued(message);
         }
         self.settle(key, now);
     }
@@ -384,22 +408,24 @@ fn registered(
     Some((*id, session, delivery.as_deref_mut()?))
 }
 
-/// Begins the exchange with as many of `messages` as share a frame, if any of them is live. Says
-/// whether that was all of them.
-fn deliver(session: &mut Session, delivery: &mut Delivery, messages: &[&PendingMessage], now: Now) -> bool {
-    let live: Vec<&&PendingMessage> = messages.iter().filter(|message| message.expires > now.wall).collect();
-    let Some(part) = encode_notifications(live.iter().map(|m| (&m.app, m.id, &m.payload))) else {
-        return true;
-    };
-    delivery.sent(live[..part.count].iter().map(|message| message.id.seq()).collect());
-    session.deliver(part.frame, now.monotonic);
-    part.count == live.len()
+/// Delivers as many of the first of `messages`, all live, as there is room for, and says how many.
+fn deliver(session: &mut Session, delivery: &mut Delivery, messages: &[&PendingMessage], now: Now) -> usize {
+    let taken = session.deliver(messages.iter().map(|message| in_words_of_the_session(message)), now);
+    messages[..taken].iter().for_each(|message| delivery.sent(message.id.seq()));
+    taken
 }
 
-fn deliver_page(session: &mut Session, delivery: &mut Delivery, page: &Page, now: Now) {
-    let messages: Vec<&PendingMessage> = page.messages.iter().map(Arc::as_ref).collect();
-    if deliver(session, delivery, &messages, now) {
-        let last = page.messages.last().filter(|_| page.more);
-        delivery.passed(last.map_or(page.newest, |message| message.id.seq()));
+fn in_words_of_the_session(message: &PendingMessage) -> Message<'_> {
+    let PendingMessage { id, app, expires, urgency, payload } = message;
+    Message { id: *id, app, expires: *expires, urgency: *urgency, payload }
+}
+
+/// Delivers what is still live of a page. If that was all of it, the device has had the page.
+fn deliver_page(session: &mut Session, delivery: &mut Delivery, arrived: &Arrived, now: Now) {
+    let all = arrived.messages.iter().map(Arc::as_ref);
+    let live: Vec<&PendingMessage> = all.filter(|message| message.expires > now.wall).collect();
+    let is_whole = deliver(session, delivery, &live, now) == live.len();
+    if let Some(seq) = arrived.passes.filter(|_| is_whole) {
+        delivery.passed(seq);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{MessageId, Payload, Seq, Wall};
-use crate::protocol::wire0::{self, DeviceMessage};
+use crate::protocol::wire0::{self, Connect, DeviceMessage};
 
 const KEY: SessionKey = SessionKey(0);
 const SESSION: SessionId = SessionId(1);
@@ -18,7 +18,11 @@ fn carol() -> DeviceId {
 
 /// A shard to which Carol has just connected; her first question to the queue is open.
 fn shard_with_carol() -> Broker {
-    let session = server::Options { ping_interval: PING_INTERVAL, exchange_timeout: Duration::from_secs(10) };
+    let session = server::Options {
+        ping_interval: PING_INTERVAL,
+        exchange_timeout: Duration::from_secs(10),
+        keepalive_max: Duration::from_secs(7_200),
+    };
     let options = Options { shard: ShardId(0), shards: 1, session: Arc::new(session) };
     let mut broker = Broker::new(options, Arc::new(Channel::default()));
     broker.handle_accepted(KEY, SESSION, Now::default());
@@ -37,6 +41,7 @@ fn message(seq: u64, expires: u64) -> Arc<PendingMessage> {
         id: MessageId::new(Seq(seq), [0; 8]),
         app: "chatter".parse().expect("an app id"),
         expires: Wall(expires),
+        urgency: Default::default(),
         payload: Payload::from_json(seq.to_string().as_bytes()).expect("JSON"),
     })
 }

@@ -155,6 +155,7 @@ fn options(config: &Config, certificates: &Certificates) -> reactor::Options {
         session: session::server::Options {
             ping_interval: config.ping_interval,
             exchange_timeout: config.exchange_timeout,
+            keepalive_max: config.keepalive_max,
         },
         api: api::Options {
             body_bytes_max: config.body_bytes_max,

@@ -4,3 +4,12 @@
 pub mod broadcast;
 pub mod wire0;
 pub mod wire1;
+
+/// What can be spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wire {
+    /// What deployed phones speak.
+    Zero,
+    /// Compact binary frames.
+    One,
+}

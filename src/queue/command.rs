@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{AppId, DeviceId, Level, MessageId, Payload, Seq, SessionId, Token, Wall};
+use crate::base::{AppId, DeviceId, Level, MessageId, Payload, Seq, SessionId, Token, Urgency, Wall};
 
 /// Something for the queue to decide. Each command but [`Command::Acked`] is answered once, after
 /// what it changed is durable.
@@ -50,6 +50,10 @@ pub enum Command {
         session: SessionId,
         /// The last message that the session has already had; [`Seq`] 0 for none.
         after: Seq,
+        /// Unless something of this urgency or more is pending, the page is to be empty.
+        least: Urgency,
+        /// Most messages that the session takes now; at least 1.
+        messages_max: usize,
     },
     /// Would any message be taken now? Answered by [`Answer::Done`] or the refusal some would meet.
     Probe,
@@ -66,6 +70,8 @@ pub struct Notify {
     pub expires: Wall,
     /// What the app's helper gets.
     pub payload: Payload,
+    /// How much it hurries.
+    pub urgency: Urgency,
     /// Drop all that is pending for this app on this device first.
     pub clear_pending: bool,
     /// Drop what is pending for this app and device under the same tag first.
@@ -119,7 +125,8 @@ pub struct Page {
     pub device: DeviceId,
     /// Who asked.
     pub session: SessionId,
-    /// In order of arrival, all after the asked [`Seq`]; live when read.
+    /// In order of arrival, all after the asked [`Seq`]; live when read. None if nothing was as urgent
+    /// as asked.
     pub messages: Vec<Arc<PendingMessage>>,
     /// Whether there was more when this was read.
     pub more: bool,
@@ -137,6 +144,8 @@ pub struct PendingMessage {
     pub app: AppId,
     /// When it is no longer worth showing.
     pub expires: Wall,
+    /// How much it hurries.
+    pub urgency: Urgency,
     /// What the app's helper gets.
     pub payload: Payload,
 }

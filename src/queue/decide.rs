@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::base::{
-    AppId, ChannelId, DeviceId, Level, MessageId, Payload, Random, Seq, SessionId, Token, Wall,
+    AppId, ChannelId, DeviceId, Level, MessageId, Payload, Random, Seq, SessionId, Token, Urgency, Wall,
 };
 
 use super::command::{Address, Answer, Broadcast, Command, Notify, PendingMessage, Refusal};
@@ -31,9 +31,20 @@ pub enum Decision {
         device: DeviceId,
         /// Who asks.
         session: SessionId,
-        /// The last message that the session has had.
-        after: Seq,
+        /// What it asks for.
+        wanted: Wanted,
     },
+}
+
+/// Which part of what is pending a session asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What comes after this message.
+    pub after: Seq,
+    /// All of it, or nothing if none is this urgent.
+    pub least: Urgency,
+    /// Most messages in the page.
+    pub messages_max: usize,
 }
 
 /// A page of what is pending for a device, without the payloads.
@@ -93,7 +104,9 @@ impl Queue {
             Command::Register { device, app } => self.register(device, app, random).into(),
             Command::Unregister { device, app } => Ok(self.unregister(&device, &app)).into(),
             Command::Acked { device, seqs } => Ok(self.ack(&device, &seqs)).into(),
-            Command::Fetch { device, session, after } => Decision::Fetch { device, session, after },
+            Command::Fetch { device, session, after, least, messages_max } => {
+                Decision::Fetch { device, session, wanted: Wanted { after, least, messages_max } }
+            }
             Command::Probe => self.probe().into(),
         }
     }
@@ -111,6 +124,7 @@ impl Queue {
             device,
             app: notify.app,
             expires: notify.expires,
+            urgency: notify.urgency,
             tag,
             payload: notify.payload.as_bytes(),
         };
@@ -197,10 +211,10 @@ impl Queue {
         }
         self.head.next_seq = Seq(seq.0 + 1);
         self.put(Key::Message(seq), value);
-        let (id, app, expires) = (row.id, row.app, row.expires);
+        let MessageRow { id, app, expires, urgency, .. } = row;
         self.announce_message(
             device,
-            Arc::new(PendingMessage { id, app, expires, payload: payload.clone() }),
+            Arc::new(PendingMessage { id, app, expires, urgency, payload: payload.clone() }),
         );
     }
 
@@ -210,7 +224,8 @@ impl Queue {
         let pending = Pending {
             expires: row.expires,
             app: self.apps.hold(&row.app),
-            size: u32::try_from(size).expect("rows are bounded by MESSAGE_BYTES_MAX"),
+            size: u16::try_from(size).expect("rows are bounded by MESSAGE_BYTES_MAX"),
+            urgency: row.urgency,
             tag: row.tag.map(Box::from),
         };
         ((device, row.id.seq()), pending)
@@ -283,31 +298,36 @@ impl Queue {
         Answer::Done
     }
 
-    /// What is pending for `device` after `after`, as much as one page takes.
-    pub fn list(&self, device: &DeviceId, after: Seq) -> Listing {
+    /// What is pending for `device` and wanted, as much as one page takes.
+    pub fn list(&self, device: &DeviceId, wanted: Wanted) -> Listing {
+        let Wanted { after, least, messages_max } = wanted;
         let mut listing = Listing { seqs: Vec::new(), more: false, newest: after };
         let Some(device) = self.devices.find(device) else { return listing };
+        listing.newest = self.newest_live(device, after);
+        if !self.live(device, after).any(|(_, pending)| pending.urgency >= least) {
+            return listing;
+        }
+        let messages_max = messages_max.min(self.limits.page_messages_max);
         let mut bytes = 0;
-        for (seq, pending) in
-            self.pending.after(device, after).filter(|(_, pending)| pending.expires > self.now)
-        {
+        for (seq, pending) in self.live(device, after) {
             bytes += pending.size as usize;
             let is_first = listing.seqs.is_empty();
-            let is_full =
-                listing.seqs.len() >= self.limits.page_messages_max || bytes > self.limits.page_bytes_max;
+            let is_full = listing.seqs.len() >= messages_max || bytes > self.limits.page_bytes_max;
             if is_full && !is_first {
                 listing.more = true;
                 break;
             }
             listing.seqs.push(seq);
         }
-        listing.newest = self.newest_live(device, after);
         listing
     }
 
+    fn live(&self, device: DeviceKey, after: Seq) -> impl DoubleEndedIterator<Item = (Seq, &Pending)> {
+        self.pending.after(device, after).filter(|(_, pending)| pending.expires > self.now)
+    }
+
     fn newest_live(&self, device: DeviceKey, after: Seq) -> Seq {
-        let mut newest_first = self.pending.after(device, after).rev();
-        newest_first.find(|(_, pending)| pending.expires > self.now).map_or(after, |(seq, _)| seq)
+        self.live(device, after).next_back().map_or(after, |(seq, _)| seq)
     }
 }
 

@@ -14,7 +14,7 @@ mod state;
 pub use command::{
     Address, Answer, Broadcast, Channel, Command, Event, Notify, Page, PendingMessage, Refusal,
 };
-pub use decide::{Decision, Listing};
+pub use decide::{Decision, Listing, Wanted};
 pub use limits::{Limits, MESSAGE_BYTES_MAX};
 pub use restore::{Restore, RestoreError};
 pub use rows::{Batch, Key, RowError, read_message};

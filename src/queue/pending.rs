@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};
 
-use crate::base::{Seq, Wall};
+use crate::base::{Seq, Urgency, Wall};
 
 use super::names::{AppKey, DeviceKey};
 
@@ -14,7 +14,8 @@ pub(super) struct Pending {
     pub expires: Wall,
     pub app: AppKey,
     /// Bytes of its row.
-    pub size: u32,
+    pub size: u16,
+    pub urgency: Urgency,
     pub tag: Option<Box<str>>,
 }
 

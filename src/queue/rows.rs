@@ -5,7 +5,7 @@
 //! kind          key                            body of the value
 //! broadcast     b  channel (16)  level (8)     expires (8)  payload
 //! head          h                              batch (8)  next seq (8)  wall (8)  top level (8)  rows (8)  digest (8)
-//! message       m  seq (8)                     expires (8)  random (8)  device (1+n)  app (1+n)  tag (2+n)  payload
+//! message       m  seq (8)                     expires (8)  urgency (1)  random (8)  device (1+n)  app (1+n)  tag (2+n)  payload
 //! registration  r  token (16)                  device (1+n)  app (1+n)
 //!
 //! value:  checksum (4)  version (1)  body
@@ -18,12 +18,14 @@
 
 use bytes::Bytes;
 
-use crate::base::{AppId, ChannelId, DeviceId, Level, MessageId, Payload, Seq, Token, Wall};
+use crate::base::{AppId, ChannelId, DeviceId, Level, MessageId, Payload, Seq, Token, Urgency, Wall};
 
 use super::command::PendingMessage;
 
-/// The version of the formats above. Another one is refused, never guessed at.
-const VERSION: u8 = 1;
+/// The version of the formats above. A later one is refused, never guessed at; in the first one messages
+/// have no urgency.
+const VERSION: u8 = 2;
+const VERSION_WITHOUT_URGENCY: u8 = 1;
 /// Bytes before the body: checksum and version.
 const SEAL_BYTES: usize = 5;
 
@@ -111,6 +113,7 @@ pub(super) struct MessageRow<'a> {
     pub device: DeviceId,
     pub app: AppId,
     pub expires: Wall,
+    pub urgency: Urgency,
     pub tag: Option<&'a str>,
     pub payload: &'a [u8],
 }
@@ -198,8 +201,9 @@ impl Head {
 impl MessageRow<'_> {
     pub fn encode(&self) -> Vec<u8> {
         let tag = self.tag.unwrap_or_default();
-        let parts: [&[u8]; 9] = [
+        let parts: [&[u8]; 10] = [
             &self.expires.0.to_be_bytes(),
+            &[self.urgency.code()],
             &self.id.0[8..],
             &[self.device.as_str().len() as u8],
             self.device.as_str().as_bytes(),
@@ -249,17 +253,17 @@ impl<'a> Row<'a> {
             return Err(RowError::Checksum);
         }
         let (&version, body) = sealed.split_first().ok_or(RowError::Body)?;
-        if version != VERSION {
+        if !(VERSION_WITHOUT_URGENCY..=VERSION).contains(&version) {
             return Err(RowError::Version(version));
         }
-        Row::read(Key::decode(key)?, Reader(body)).ok_or(RowError::Body)
+        Row::read(Key::decode(key)?, version, Reader(body)).ok_or(RowError::Body)
     }
 
-    fn read(key: Key, mut reader: Reader<'a>) -> Option<Row<'a>> {
+    fn read(key: Key, version: u8, mut reader: Reader<'a>) -> Option<Row<'a>> {
         let row = match key {
             Key::Broadcast(channel, level) => Row::Broadcast(channel, level, reader.take_broadcast()?),
             Key::Head => Row::Head(reader.take_head()?),
-            Key::Message(seq) => Row::Message(reader.take_message(seq)?),
+            Key::Message(seq) => Row::Message(reader.take_message(seq, version)?),
             Key::Registration(token) => Row::Registration(token, reader.take_registration()?),
         };
         reader.0.is_empty().then_some(row)
@@ -273,6 +277,7 @@ pub fn read_message(seq: Seq, value: &[u8]) -> Result<PendingMessage, RowError> 
             id: row.id,
             app: row.app,
             expires: row.expires,
+            urgency: row.urgency,
             payload: Payload::from_stored(Bytes::copy_from_slice(row.payload)),
         }),
         _ => Err(RowError::Key),
@@ -328,15 +333,24 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn take_message(&mut self, seq: Seq) -> Option<MessageRow<'a>> {
+    fn take_message(&mut self, seq: Seq, version: u8) -> Option<MessageRow<'a>> {
         Some(MessageRow {
             expires: Wall(self.take_u64()?),
+            urgency: self.take_urgency(version)?,
             id: MessageId::new(seq, *self.take()?),
             device: self.take_short_text()?.parse().ok()?,
             app: self.take_short_text()?.parse().ok()?,
             tag: self.take_tag()?,
             payload: self.take_rest(),
         })
+    }
+
+    fn take_urgency(&mut self, version: u8) -> Option<Urgency> {
+        if version == VERSION_WITHOUT_URGENCY {
+            return Some(Urgency::default());
+        }
+        let [code] = *self.take()?;
+        Urgency::from_code(code)
     }
 
     fn take_registration(&mut self) -> Option<RegistrationRow> {
@@ -357,6 +371,7 @@ mod tests {
             device: "carol".parse().expect("valid"),
             app: "chatter".parse().expect("valid"),
             expires: Wall(1_000),
+            urgency: Urgency::High,
             tag: Some("mail"),
             payload: b"{\"n\":1}",
         }
@@ -404,12 +419,26 @@ mod tests {
 
     #[test]
     fn a_later_version_is_refused_by_its_number() {
+        let (key, value) = of_version(3, message().encode());
+        assert_eq!(Row::decode(&key, &value), Err(RowError::Version(3)));
+    }
+
+    #[test]
+    fn a_message_of_the_first_version_is_of_normal_urgency() {
         let mut value = message().encode();
-        value[4] = 2;
+        value.remove(SEAL_BYTES + 8);
+        let (key, value) = of_version(1, value);
+        let expected = MessageRow { urgency: Urgency::Normal, ..message() };
+        assert_eq!(Row::decode(&key, &value), Ok(Row::Message(expected)));
+    }
+
+    /// The key and the value of a message's row as if another version had written it.
+    fn of_version(version: u8, mut value: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
         let key = Key::Message(Seq(7)).encode();
+        value[4] = version;
         let checksum = checksum(&key, &value[4..]).to_be_bytes();
         value[..4].copy_from_slice(&checksum);
-        assert_eq!(Row::decode(&key, &value), Err(RowError::Version(2)));
+        (key, value)
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod device;
 pub mod server;
 
 use crate::protocol::wire0::ProtocolError;
+use crate::protocol::wire1;
 
 /// Why a session ended. Its text goes into logs, and holds nothing that the peer wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,17 +23,26 @@ pub enum EndReason {
     #[error("shutdown")]
     Shutdown,
     /// The server does not serve this device, and said so: the reason it gave.
-    #[error("refused: {0}")]
-    Refused(&'static str),
+    #[error("refused: {}", .0.name())]
+    Refused(wire1::Reason),
     /// The server broke the connection off, giving a reason.
     #[error("broken off by the server")]
     BrokenOff,
+    /// The server sent the device away, for this reason.
+    #[error("sent away by the server: {}", .0.name())]
+    SentAway(wire1::Reason),
+    /// The device took its leave, for this reason.
+    #[error("the device left: {}", .0.name())]
+    Left(wire1::Reason),
     /// The device opened with this byte, which is no wire we speak.
     #[error("wire version {0} is not spoken here")]
     UnknownVersion(u8),
     /// The peer sent something that is not a message.
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
+    /// The peer sent something that is not a frame of wire 1, or not one that was due.
+    #[error("{0}")]
+    Frame(#[from] wire1::ProtocolError),
     /// The peer sent a message, but another one was due.
     #[error("{due} was due, and something else came")]
     WrongMessage {

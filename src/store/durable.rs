@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::{DeviceId, Now, Random, Seq, SessionId, Wall, format_duration};
 use crate::queue::{
     Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Queue, Refusal,
-    Restore, read_message,
+    Restore, Wanted, read_message,
 };
 
 use super::{Store, StoreError};
@@ -129,13 +129,15 @@ impl<S: Store> DurableQueue<S> {
     fn answer(&self, decision: Decision) -> Result<Answer, StoreError> {
         match decision {
             Decision::Answer(answer) => Ok(answer),
-            Decision::Fetch { device, session, after } => self.page(device, session, after).map(Answer::Page),
+            Decision::Fetch { device, session, wanted } => {
+                self.page(device, session, wanted).map(Answer::Page)
+            }
             Decision::TooManyPending(_) => unreachable!("read when it was decided"),
         }
     }
 
-    fn page(&self, device: DeviceId, session: SessionId, after: Seq) -> Result<Page, StoreError> {
-        let listing = self.queue.list(&device, after);
+    fn page(&self, device: DeviceId, session: SessionId, wanted: Wanted) -> Result<Page, StoreError> {
+        let listing = self.queue.list(&device, wanted);
         let read = |&seq: &Seq| self.read(seq).map(Arc::new);
         let messages = listing.seqs.iter().map(read).collect::<Result<_, _>>()?;
         Ok(Page { device, session, messages, more: listing.more, newest: listing.newest })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{AppId, DeviceId, Now, Payload, Seq, SessionId, Token, Wall};
+use lomiri_push::base::{AppId, DeviceId, Now, Payload, Seq, SessionId, Token, Urgency, Wall};
 use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify, Page, Refusal};
 use lomiri_push::store::{DurableQueue, Memory, Outcomes, StoreError};
 
@@ -163,6 +163,7 @@ pub fn notify(to: &str, for_app: &str, json: &str) -> Notify {
         app: app(for_app),
         expires: Wall(u64::MAX),
         payload: payload(json),
+        urgency: Default::default(),
         clear_pending: false,
         replace_tag: None,
     }
@@ -185,5 +186,11 @@ pub fn unregister(of: &str, for_app: &str) -> Command {
 }
 
 pub fn fetch(of: &str, after: Seq) -> Command {
-    Command::Fetch { device: device(of), session: SessionId(1), after }
+    Command::Fetch {
+        device: device(of),
+        session: SessionId(1),
+        after,
+        least: Urgency::VeryLow,
+        messages_max: usize::MAX,
+    }
 }

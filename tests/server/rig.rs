@@ -60,6 +60,7 @@ pub fn options(certificates: Arc<Certificates>) -> Options {
         session: session::server::Options {
             ping_interval: Duration::from_secs(3600),
             exchange_timeout: PATIENCE,
+            keepalive_max: Duration::from_secs(7_200),
         },
         api: api::Options {
             body_bytes_max: 8 * 1024,

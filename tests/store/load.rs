@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lomiri_push::base::{DeviceId, Now, Payload, Seq, SessionId, Wall};
+use lomiri_push::base::{DeviceId, Now, Payload, Seq, SessionId, Urgency, Wall};
 use lomiri_push::queue::{Address, Answer, Command, Limits, Notify, Page};
 use lomiri_push::store::{Disk, DurableQueue, StoreError};
 
@@ -32,6 +32,7 @@ pub fn message(to: u64, number: u64, bytes: usize) -> Command {
         app: "chatter".parse().expect("an app id"),
         expires: Wall(u64::MAX),
         payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
+        urgency: Default::default(),
         clear_pending: false,
         replace_tag: None,
     })
@@ -58,7 +59,13 @@ pub fn pending(queue: &mut Queue, device_number: u64) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut after = Seq(0);
     loop {
-        let fetch = Command::Fetch { device: device(device_number), session: SessionId(1), after };
+        let fetch = Command::Fetch {
+            device: device(device_number),
+            session: SessionId(1),
+            after,
+            least: Urgency::VeryLow,
+            messages_max: usize::MAX,
+        };
         let Some(Answer::Page(page)) = handle(queue, vec![fetch]).pop() else { panic!("not a page") };
         numbers.extend(page.messages.iter().map(|message| number(message.payload.as_bytes())));
         after = last(&page).unwrap_or(after);

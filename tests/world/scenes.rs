@@ -28,6 +28,7 @@ pub fn notify(world: &World, to: &str, json: &str) -> Notify {
         app: app("chatter"),
         expires: world.now.wall + HOUR,
         payload: payload(json),
+        urgency: Default::default(),
         clear_pending: false,
         replace_tag: None,
     }

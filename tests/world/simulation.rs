@@ -118,6 +118,7 @@ impl Simulation {
         let command = Notify {
             app: app(app_id),
             expires,
+            urgency: Default::default(),
             clear_pending: clears,
             replace_tag: tag.clone(),
             ..notify(&self.world, device, &number.to_string())

@@ -154,7 +154,11 @@ impl World {
     }
 
     fn start_shards(&mut self) {
-        let session = server::Options { ping_interval: PING_INTERVAL, exchange_timeout: EXCHANGE_TIMEOUT };
+        let session = server::Options {
+            ping_interval: PING_INTERVAL,
+            exchange_timeout: EXCHANGE_TIMEOUT,
+            keepalive_max: Duration::from_secs(7_200),
+        };
         let session = Arc::new(session);
         let start = |shard| {
             let options = Options { shard: ShardId(shard), shards: SHARDS, session: session.clone() };

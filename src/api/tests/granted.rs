@@ -1,7 +1,7 @@
 //! What right requests become, and what they return.
 
 use super::*;
-use crate::base::Token;
+use crate::base::{Token, Urgency};
 use crate::queue::{Address, Notify};
 
 fn command(path: &str, body: &str) -> Command {
@@ -29,7 +29,7 @@ fn answer(request: &str, reply: Reply) -> Response {
 fn a_notify_reaches_the_queue_with_all_that_it_says() {
     let notify = notify(
         r#"{"token":"AAECAwQFBgcICQoLDA0ODw","appid":"chatter","expire_on":"2026-01-02T01:00:00.5+01:00",
-            "data": {"m": "h i"}, "clear_pending": true, "replace_tag": "t1"}"#,
+            "data": {"m": "h i"}, "clear_pending": true, "replace_tag": "t1", "urgency": "low"}"#,
     );
     let token = Token(std::array::from_fn(|at| at as u8));
     assert!(matches!(notify.to, Address::Token(found) if found == token), "{notify:?}");
@@ -38,15 +38,19 @@ fn a_notify_reaches_the_queue_with_all_that_it_says() {
     assert_eq!(notify.payload.as_bytes(), br#"{"m":"h i"}"#);
     assert!(notify.clear_pending);
     assert_eq!(notify.replace_tag.as_deref(), Some("t1"));
+    assert_eq!(notify.urgency, Urgency::Low);
 }
 
 #[test]
 fn what_a_notify_leaves_out_is_off() {
-    for extra in
-        ["", r#""clear_pending":null,"replace_tag":null,"#, r#""clear_pending":false,"replace_tag":"","#]
-    {
+    for extra in [
+        "",
+        r#""clear_pending":null,"replace_tag":null,"urgency":null,"#,
+        r#""clear_pending":false,"replace_tag":"","#,
+    ] {
         let notify = notify(&NOTIFY.replacen('{', &format!("{{{extra}"), 1));
         assert!(!notify.clear_pending && notify.replace_tag.is_none(), "{extra}");
+        assert_eq!(notify.urgency, Urgency::Normal, "{extra}");
     }
 }
 

@@ -74,6 +74,10 @@ fn a_notify_that_says_something_wrong_is_refused() {
         (notify(expiry, r#""expire_on":1767312000"#), "Malformed JSON Object"),
         (notify(data, r#""clear_pending":"yes","data":1"#), "Malformed JSON Object"),
         (notify(data, r#""replace_tag":1,"data":1"#), "Malformed JSON Object"),
+        (
+            notify(data, r#""urgency":"urgent","data":1"#),
+            "Invalid urgency: an urgency is very-low, low, normal or high",
+        ),
         (notify(r#""appid":"chatter","#, ""), "Missing id field"),
         (notify(r#""chatter""#, r#""""#), "Missing id field"),
         (notify(r#""chatter""#, "null"), "Missing id field"),

@@ -26,6 +26,9 @@ pub struct Flags {
     /// How long after the last exchange a device is pinged [default: 5m]
     #[arg(long, value_name = "DURATION")]
     ping_interval: Option<String>,
+    /// The longest silence that a device on wire 1 is granted [default: 2h]
+    #[arg(long, value_name = "DURATION")]
+    keepalive_max: Option<String>,
     /// How long a device may take to answer [default: 30s]
     #[arg(long, value_name = "DURATION")]
     exchange_timeout: Option<String>,
@@ -84,6 +87,7 @@ impl Flags {
             ("http_cert_pem_file", self.http_cert_pem_file),
             ("http_key_pem_file", self.http_key_pem_file),
             ("ping_interval", self.ping_interval),
+            ("keepalive_max", self.keepalive_max),
             ("exchange_timeout", self.exchange_timeout),
             ("http_read_timeout", self.http_read_timeout),
             ("http_write_timeout", self.http_write_timeout),

@@ -27,6 +27,10 @@ use values::{address, count, duration, number, text};
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Longest ping interval: whoever is gone must be noticed within a day.
 const PING_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The shortest and the longest silence that wire 1 may be held to, in whole seconds there. The longest is
+/// the default: a network that keeps a silent connection for longer is not known.
+const KEEPALIVE_MAX_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(2 * 3600);
 /// Longest wait for an answer: what is silent longer holds a descriptor for nothing.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// Largest payload: with the longest tag (128 bytes) the queue takes it ([`MESSAGE_BYTES_MAX`]).
@@ -57,6 +61,8 @@ pub struct Config {
     pub http_certificate: Option<CertificateFiles>,
     /// How long after the last exchange a device is pinged.
     pub ping_interval: Duration,
+    /// The longest silence that a device on wire 1 is granted.
+    pub keepalive_max: Duration,
     /// How long a device may take to answer.
     pub exchange_timeout: Duration,
     /// How long a whole request may take to arrive.
@@ -128,6 +134,11 @@ impl Config {
                 "ping_interval",
                 duration(INTERVAL_MIN..=PING_INTERVAL_MAX),
                 seconds(300),
+            )?,
+            keepalive_max: from.read_or(
+                "keepalive_max",
+                duration(KEEPALIVE_MAX_RANGE),
+                *KEEPALIVE_MAX_RANGE.end(),
             )?,
             exchange_timeout: from.read_or("exchange_timeout", timeout(), seconds(30))?,
             http_read_timeout: from.read_or("http_read_timeout", timeout(), seconds(10))?,

@@ -84,6 +84,7 @@ fn every_value_is_read_from_the_file() {
         cert_pem_file = "tls/cert.pem"
         key_pem_file = "/tls/key.pem"
         ping_interval = "500ms"
+        keepalive_max = "30m"
         exchange_timeout = "0.5s"
         http_read_timeout = "1m30s"
         delivery_domain = "push.local"
@@ -101,6 +102,7 @@ fn every_value_is_read_from_the_file() {
     assert_eq!(certificate.chain.path(), Path::new("/etc/tls/cert.pem"));
     assert_eq!(certificate.key.path(), Path::new("/tls/key.pem"));
     assert_eq!(config.ping_interval, Duration::from_millis(500));
+    assert_eq!(config.keepalive_max, Duration::from_secs(1_800));
     assert_eq!(config.exchange_timeout, Duration::from_millis(500));
     assert_eq!(config.http_read_timeout, Duration::from_secs(90));
     assert_eq!(config.delivery_domain, "push.local");

@@ -219,7 +219,7 @@ fn extensions(mut reader: Reader<'_>) -> Result<(), ProtocolError> {
     while !reader.is_empty() {
         let id = reader.varint("extension")?;
         reader.long("extension")?;
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(ProtocolError::UnknownExtension(id));
         }
     }

@@ -79,7 +79,7 @@ impl RawFrame<'_> {
         let kind = self.kind();
         match kinds::ALL.iter().find(|(known, ..)| *known == kind) {
             Some((_, name, _)) => Some(ProtocolError::Unexpected(name)),
-            None if kind % 2 == 0 => Some(ProtocolError::UnknownFrame(kind)),
+            None if kind.is_multiple_of(2) => Some(ProtocolError::UnknownFrame(kind)),
             None => None,
         }
     }

@@ -1,0 +1,342 @@
+//! The server's side of wire 1: full duplex, paced by the device (spec: The server's session).
+//!
+//! ```text
+//!  AwaitConnect ──CONNECT──▶ AwaitAccept ──accept (CONNACK)──▶ Open
+//!                            Event::Connect
+//!
+//!  Open:  deliver: [APP] MESSAGE, BROADCAST ──▶ in flight ── ACK ──▶ Event::Acked
+//!         PING ──▶ PONG      URGENCY, FLUSH, RECEIPT ──▶ events      KEEPALIVE ──▶ a new deadline
+//!
+//!  any ── silence for too long, an ack overdue, or a frame that was not due ──▶ GOAWAY, ended
+//! ```
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Event, Introduction, Message, Options, Rim};
+use crate::base::{AppId, Monotonic, Now, Wall};
+use crate::protocol::wire1::{
+    self, APPS_MAX, AppNumber, Connack, Connect, DEVICE_BODY_BYTES_MAX, DeviceFrame, EXPIRY_SECONDS_MAX,
+    Goaway, ProtocolError, Reason, ServerFrame, WINDOW_BYTES_MAX, split_frame,
+};
+use crate::session::EndReason;
+
+/// How long a device that breaks the rules is asked to stay away, and over how much more its like are
+/// spread: what is broken today is broken in a second too.
+const OFFENDER_STAYS_AWAY: Duration = Duration::from_secs(60);
+/// How long a device whose session was taken over stays away, so that two with one id do not chase one another.
+const TAKEN_OVER_STAYS_AWAY: Duration = Duration::from_secs(60);
+/// How soon devices may come back to a server that starts again.
+const RESTART_TAKES: Duration = Duration::from_secs(1);
+/// Over how long those are spread that come back for no fault of theirs.
+const SPREAD_MIN: Duration = Duration::from_secs(10);
+
+/// A conversation that has begun with the version byte.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    state: State,
+    /// The front of a frame whose rest has not come.
+    partial: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitConnect { deadline: Monotonic },
+    AwaitAccept { keepalive: Duration, window: usize },
+    Open(Box<Open>),
+}
+
+/// What is kept of a device that was let in.
+#[derive(Debug)]
+struct Open {
+    /// The time that CONNACK gave.
+    connacked: Wall,
+    /// How long it may be silent.
+    silence_max: Duration,
+    /// When it has been silent for too long.
+    heard_by: Monotonic,
+    /// When the next ack is overdue, while anything is in flight.
+    acked_by: Option<Monotonic>,
+    window: usize,
+    in_flight: InFlight,
+    apps: Apps,
+}
+
+/// The bytes of each delivery that is not acked, oldest first.
+#[derive(Debug, Default)]
+struct InFlight {
+    deliveries: VecDeque<u32>,
+    bytes: usize,
+}
+
+/// The apps that the device knows by number. The number that was given longest ago is given next.
+#[derive(Debug, Default)]
+struct Apps {
+    known: Vec<AppId>,
+    next: usize,
+}
+
+impl Conversation {
+    pub fn new(deadline: Monotonic) -> Conversation {
+        Conversation { state: State::AwaitConnect { deadline }, partial: Vec::new() }
+    }
+
+    /// Handles all frames that are complete, and keeps the front of the next one.
+    pub fn handle_bytes(&mut self, bytes: &[u8], rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let State::Open(open) = &mut self.state {
+            open.heard_by = now + open.silence_max;
+        }
+        let mut gathered = mem::take(&mut self.partial);
+        let mut left = if gathered.is_empty() {
+            bytes
+        } else {
+            gathered.extend_from_slice(bytes);
+            &gathered
+        };
+        let mut is_pinged = false;
+        while let Some((raw, used)) = split_frame(left, DEVICE_BODY_BYTES_MAX)? {
+            match DeviceFrame::decode(raw)? {
+                Some(DeviceFrame::Ping) if matches!(self.state, State::Open(_)) => is_pinged = true,
+                Some(frame) => self.handle_frame(frame, rim, now)?,
+                None => {}
+            }
+            left = &left[used..];
+        }
+        self.partial = left.to_vec();
+        // One PONG answers all PINGs that came together, so that a flood of them grows nothing.
+        if is_pinged {
+            send(&ServerFrame::Pong, rim);
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, frame: DeviceFrame, rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
+        match (&mut self.state, frame) {
+            (State::AwaitConnect { .. }, DeviceFrame::Connect(connect)) => {
+                self.state = State::AwaitAccept { keepalive: connect.keepalive, window: connect.window };
+                rim.tell(Event::Connect(Box::new((*connect).into())));
+                Ok(())
+            }
+            (State::Open(open), frame) => open.handle_frame(frame, rim, now),
+            (_, frame) => Err(ProtocolError::Unexpected(frame.name()).into()),
+        }
+    }
+
+    /// # Panics
+    /// If no device waits for it.
+    pub fn accept(&mut self, rim: &mut Rim, now: Now) {
+        let State::AwaitAccept { keepalive, window } = self.state else {
+            panic!("accept follows Event::Connect")
+        };
+        let keepalive_max = rim.options.keepalive_max;
+        send(&ServerFrame::Connack(Connack { time: now.wall, keepalive_max, window }), rim);
+        let silence_max = silence_max(keepalive, &rim.options);
+        self.state = State::Open(Box::new(Open {
+            connacked: now.wall,
+            silence_max,
+            heard_by: now.monotonic + silence_max,
+            acked_by: None,
+            window,
+            in_flight: InFlight::default(),
+            apps: Apps::default(),
+        }));
+    }
+
+    pub fn room(&self) -> usize {
+        match &self.state {
+            State::Open(open) => open.room(),
+            _ => 0,
+        }
+    }
+
+    pub fn window(&self) -> usize {
+        match &self.state {
+            State::Open(open) => open.window,
+            _ => 0,
+        }
+    }
+
+    pub fn deliver<'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = Message<'a>>,
+        rim: &mut Rim,
+        now: Now,
+    ) -> usize {
+        let State::Open(open) = &mut self.state else { return 0 };
+        let mut out = Vec::new();
+        let mut taken = 0;
+        for message in messages {
+            if !open.deliver(message, &mut out, rim, now.monotonic) {
+                break;
+            }
+            taken += 1;
+        }
+        if taken > 0 {
+            rim.send(out.into());
+        }
+        taken
+    }
+
+    pub fn deliver_broadcast(&mut self, frame: Bytes, rim: &mut Rim, now: Monotonic) {
+        let State::Open(open) = &mut self.state else { panic!("a delivery needs room") };
+        open.sent(frame.len(), rim, now);
+        rim.send(frame);
+    }
+
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        match &self.state {
+            State::AwaitConnect { deadline } => Some(*deadline),
+            State::AwaitAccept { .. } => None,
+            State::Open(open) => Some(open.acked_by.map_or(open.heard_by, |by| by.min(open.heard_by))),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn buffered_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+}
+
+impl Open {
+    fn handle_frame(&mut self, frame: DeviceFrame, rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
+        match frame {
+            DeviceFrame::Ping => {}
+            DeviceFrame::Ack(count) => self.acked(count, rim, now)?,
+            DeviceFrame::Flush => rim.tell(Event::Flush),
+            DeviceFrame::Urgency(least) => rim.tell(Event::Least(least)),
+            DeviceFrame::Receipt(receipt) => rim.tell(Event::Receipt(receipt)),
+            DeviceFrame::Keepalive(keepalive) => {
+                self.silence_max = silence_max(keepalive, &rim.options);
+                self.heard_by = now + self.silence_max;
+            }
+            DeviceFrame::Bye(reason) => return Err(EndReason::Left(reason)),
+            DeviceFrame::Connect(_) => return Err(ProtocolError::Unexpected("CONNECT").into()),
+        }
+        Ok(())
+    }
+
+    fn acked(&mut self, count: u64, rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
+        let count = usize::try_from(count).ok().filter(|count| self.in_flight.ack(*count));
+        rim.tell(Event::Acked(count.ok_or(ProtocolError::BadAck)?));
+        let is_empty = self.in_flight.deliveries.is_empty();
+        self.acked_by = (!is_empty).then(|| now + rim.options.exchange_timeout);
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        if self.in_flight.bytes >= WINDOW_BYTES_MAX {
+            return 0;
+        }
+        self.window - self.in_flight.deliveries.len()
+    }
+
+    /// Adds the message, behind its app if the device does not know that, unless the window is full.
+    fn deliver(&mut self, message: Message<'_>, out: &mut Vec<u8>, rim: &Rim, now: Monotonic) -> bool {
+        if self.room() == 0 {
+            return false;
+        }
+        let before = out.len();
+        let app = self.apps.number(message.app, out);
+        let expires = message.expires - self.connacked;
+        ServerFrame::Message(wire1::Message {
+            app,
+            urgency: message.urgency,
+            expires: expires.min(Duration::from_secs(EXPIRY_SECONDS_MAX)),
+            id: message.id,
+            payload: message.payload.clone(),
+        })
+        .encode(out);
+        self.sent(out.len() - before, rim, now);
+        true
+    }
+
+    fn sent(&mut self, bytes: usize, rim: &Rim, now: Monotonic) {
+        self.in_flight.push(bytes);
+        self.acked_by.get_or_insert(now + rim.options.exchange_timeout);
+    }
+}
+
+impl InFlight {
+    fn push(&mut self, bytes: usize) {
+        self.deliveries.push_back(u32::try_from(bytes).expect("a frame is at most 64 KiB"));
+        self.bytes += bytes;
+    }
+
+    /// Drops the so many oldest; whether there were so many.
+    fn ack(&mut self, count: usize) -> bool {
+        if count > self.deliveries.len() {
+            return false;
+        }
+        self.bytes -= self.deliveries.drain(..count).map(|bytes| bytes as usize).sum::<usize>();
+        if self.deliveries.is_empty() {
+            self.deliveries = VecDeque::new();
+        }
+        true
+    }
+}
+
+impl Apps {
+    /// The number of this app, told to the device first if it does not know it.
+    fn number(&mut self, app: &AppId, out: &mut Vec<u8>) -> AppNumber {
+        if let Some(known) = self.known.iter().position(|known| known == app) {
+            return app_number(known);
+        }
+        let number = app_number(self.next);
+        match self.known.get_mut(self.next) {
+            Some(earlier) => *earlier = app.clone(),
+            None => self.known.push(app.clone()),
+        }
+        self.next = (self.next + 1) % APPS_MAX;
+        ServerFrame::App(number, app.clone()).encode(out);
+        number
+    }
+}
+
+fn app_number(index: usize) -> AppNumber {
+    AppNumber::new(index).expect("the table has as many places as there are numbers")
+}
+
+/// What a device may take for a sign of life if it announces `keepalive`.
+fn silence_max(keepalive: Duration, options: &Options) -> Duration {
+    keepalive.min(options.keepalive_max) + options.exchange_timeout
+}
+
+/// The GOAWAY that belongs to the end, where there is somebody to hear it.
+pub(super) fn say_goodbye(reason: &EndReason, rim: &mut Rim) {
+    let (reason, after, spread) = match reason {
+        EndReason::Terminated => (Reason::TakenOver, TAKEN_OVER_STAYS_AWAY, Duration::ZERO),
+        EndReason::Shutdown => (Reason::Restart, RESTART_TAKES, SPREAD_MIN),
+        EndReason::Timeout => (Reason::Timeout, Duration::ZERO, SPREAD_MIN),
+        EndReason::Frame(error) => (error.reason(), OFFENDER_STAYS_AWAY, OFFENDER_STAYS_AWAY),
+        EndReason::Refused(reason) => (*reason, OFFENDER_STAYS_AWAY, OFFENDER_STAYS_AWAY),
+        _ => return,
+    };
+    send(&ServerFrame::Goaway(Goaway { reason, after, spread }), rim);
+}
+
+/// The GOAWAY of a server that stops, for so many devices that `spread` suits them.
+pub(super) fn say_restart(spread: Duration, rim: &mut Rim) {
+    let spread = spread.max(SPREAD_MIN);
+    send(&ServerFrame::Goaway(Goaway { reason: Reason::Restart, after: RESTART_TAKES, spread }), rim);
+}
+
+fn send(frame: &ServerFrame, rim: &mut Rim) {
+    let mut out = Vec::new();
+    frame.encode(&mut out);
+    rim.send(out.into());
+}
+
+impl From<Connect> for Introduction {
+    fn from(connect: Connect) -> Introduction {
+        let Connect { device_id, credential, image, levels, least, stored, .. } = connect;
+        let unknown = Introduction::new(device_id);
+        let image = if image.is_empty() { unknown.image } else { image };
+        Introduction { device: unknown.device, credential, image, levels, least, stored }
+    }
+}
