@@ -1,41 +1,21 @@
-//! Runs the golden vectors of `protocol-spec/vectors/wire0/`; the format is told in `protocol-spec/README.md`.
+//! The vectors of wire 0.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use bytes::Bytes;
 use lomiri_push::protocol::wire0::{DeviceMessage, Notification, ProtocolError, ServerMessage, split_frame};
 use serde_json::{Value, json};
 
-/// One vector: its file's name, and its lines by their names.
-struct Vector {
-    name: String,
-    lines: BTreeMap<String, String>,
-}
+use crate::{Vector, bytes_of, vectors};
 
 /// What a frame is decoded to: as the vectors write it, and encoded again.
 type Decoded = Result<(Value, Result<Bytes, ProtocolError>), ProtocolError>;
 
 impl Vector {
-    fn read(path: &Path) -> Vector {
-        let text = fs::read_to_string(path).expect("vectors are UTF-8");
-        let line = |line: &str| {
-            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("{}: {line}", path.display()));
-            (name.into(), value.strip_prefix(' ').unwrap_or_default().into())
-        };
-        let lines = text.lines().filter(|line| !line.starts_with('#')).map(line).collect();
-        Vector { name: path.display().to_string(), lines }
-    }
-
-    fn line(&self, name: &str) -> &str {
-        self.lines.get(name).unwrap_or_else(|| panic!("{}: no {name}", self.name))
-    }
-
     fn frame(&self) -> Vec<u8> {
         let body = match self.lines.get("body") {
             Some(text) => text.clone().into_bytes(),
-            None => self.line("body-hex").split(' ').map(hex_byte).collect(),
+            None => bytes_of(self.line("body-hex")),
         };
         let length: u16 = self.line("length").parse().expect("a length");
         [&length.to_be_bytes()[..], &body].concat()
@@ -50,10 +30,6 @@ impl Vector {
             other => panic!("{}: {other}", self.name),
         }
     }
-}
-
-fn hex_byte(digits: &str) -> u8 {
-    u8::from_str_radix(digits, 16).expect("two hexadecimal digits")
 }
 
 fn device_form(message: &DeviceMessage) -> Value {
@@ -103,22 +79,13 @@ fn server_form(message: &ServerMessage) -> Value {
     }
 }
 
-fn vectors(kind: &str) -> Vec<Vector> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocol-spec/vectors/wire0").join(kind);
-    let files = fs::read_dir(folder).expect("the vectors are part of the source");
-    let vectors: Vec<Vector> = files.map(|file| Vector::read(&file.expect("readable").path())).collect();
-    assert!(!vectors.is_empty());
-    vectors
-}
-
 #[test]
 fn valid_frames_decode_and_encode_as_the_vectors_say() {
-    for vector in vectors("valid") {
+    for vector in vectors("wire0", "valid") {
         let decode =
             |frame: &[u8]| vector.decode(frame).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
         let (form, encoded) = decode(&vector.frame());
-        let expected: Value = serde_json::from_str(vector.line("decoded")).expect("JSON");
-        assert_eq!(form, expected, "{}", vector.name);
+        assert_eq!(form, vector.decoded(), "{}", vector.name);
         let encoded = encoded.unwrap_or_else(|error| panic!("{}: {error}", vector.name));
         assert_eq!(decode(&encoded).0, form, "{}: what is written means the same", vector.name);
         let same = encoded == vector.frame();
@@ -128,7 +95,7 @@ fn valid_frames_decode_and_encode_as_the_vectors_say() {
 
 #[test]
 fn invalid_frames_are_refused_as_the_vectors_say() {
-    for vector in vectors("invalid") {
+    for vector in vectors("wire0", "invalid") {
         match vector.decode(&vector.frame()) {
             Err(error) => assert_eq!(error.to_string(), vector.line("error"), "{}", vector.name),
             Ok((form, _)) => panic!("{}: {form}", vector.name),
