@@ -5,8 +5,8 @@ use std::hint::black_box;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use lomiri_push::base::{DeviceId, Payload, Seq, Wall};
-use lomiri_push::queue::{Address, Command, Event, Limits, Notify, Queue};
+use lomiri_push::base::{DeviceId, Payload, Seq, Urgency, Wall};
+use lomiri_push::queue::{Address, Command, Event, Limits, Notify, Queue, Wanted};
 
 /// Messages pending, one a device.
 const RESIDENT: u64 = 100_000;
@@ -110,6 +110,7 @@ fn notify_to_the_fullest_device(bencher: Bencher) {
 #[divan::bench]
 fn list_a_page(bencher: Bencher) {
     let queue = filled();
+    let wanted = Wanted { after: Seq(0), least: Urgency::VeryLow, messages_max: usize::MAX };
     let mut next = 0;
     let devices = || {
         next += 1;
@@ -118,5 +119,5 @@ fn list_a_page(bencher: Bencher) {
     bencher
         .counter(ItemsCount::new(1u32))
         .with_inputs(devices)
-        .bench_local_refs(|device| queue.list(device, Seq(0)));
+        .bench_local_refs(|device| queue.list(device, wanted));
 }

@@ -15,6 +15,9 @@ use crate::queue::{Broadcast, Channel};
 /// this the level or the image is somebody's invention, and forgetting all of them costs little.
 const FRAMES_MAX: usize = 256;
 
+/// What devices share a frame by.
+type Same = (Wire, Missing, Arc<str>);
+
 /// The channel, and the frames that devices were sent since it last changed.
 #[derive(Debug)]
 pub(super) struct Broadcasts {
@@ -22,7 +25,7 @@ pub(super) struct Broadcasts {
     live: Vec<Arc<Broadcast>>,
     /// From this time on one of `live` has expired.
     live_until: Wall,
-    frames: HashMap<(Wire, Missing, Arc<str>), Option<(Bytes, Level)>>,
+    frames: HashMap<Same, Option<(Bytes, Level)>>,
 }
 
 /// What is next for a device.
