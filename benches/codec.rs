@@ -1,12 +1,15 @@
-//! What wire 0 costs per frame: `cargo bench --bench codec`.
+//! What the wires cost per frame: `cargo bench --bench codec`.
+
+use std::time::Duration;
 
 use divan::{Bencher, black_box, counter::BytesCount};
-use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Payload, Seq};
-use lomiri_push::protocol::broadcast::Missing;
+use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Payload, Seq, Urgency};
+use lomiri_push::protocol::broadcast::{Missing, is_for_image};
 use lomiri_push::protocol::wire0::{
     Connect, DeviceMessage, FRAME_BODY_BYTES_MAX, ServerMessage, encode_broadcast, encode_notifications,
-    is_for_image, split_frame,
+    split_frame,
 };
+use lomiri_push::protocol::wire1::{self, AppNumber, DeviceFrame, SERVER_BODY_BYTES_MAX, ServerFrame};
 
 const IMAGE: &str = "img1/m1";
 
@@ -97,4 +100,50 @@ fn decode_notifications_of_100_bytes(bencher: Bencher) {
     let part = encode_notifications([(&app, MessageId::new(Seq(1), [7; 8]), &payload)]).expect("one");
     let (body, _) = split_frame(&part.frame).expect("whole");
     bencher.bench(|| ServerMessage::decode(black_box(body)));
+}
+
+/// One message, the payload being the same as on wire 0.
+fn wire1_message(payload_bytes: usize) -> ServerFrame {
+    ServerFrame::Message(wire1::Message {
+        app: AppNumber::new(0).expect("the first number"),
+        urgency: Urgency::Normal,
+        expires: Duration::from_secs(3_600),
+        id: MessageId::new(Seq(1), [7; 8]),
+        payload: payload(payload_bytes),
+    })
+}
+
+/// As a session does it: the frames of a turn one behind the other.
+#[divan::bench(args = [1, 10, 64])]
+fn wire1_encode_messages_of_100_bytes(bencher: Bencher, count: usize) {
+    let message = wire1_message(100);
+    bencher.bench(|| {
+        let mut out = Vec::new();
+        (0..count).for_each(|_| black_box(&message).encode(&mut out));
+        out
+    });
+}
+
+#[divan::bench]
+fn wire1_decode_message_of_100_bytes(bencher: Bencher) {
+    let mut bytes = Vec::new();
+    wire1_message(100).encode(&mut bytes);
+    bencher.bench(|| {
+        let whole = wire1::split_frame(black_box(&bytes), SERVER_BODY_BYTES_MAX);
+        let (raw, _) = whole.expect("well-formed").expect("whole");
+        ServerFrame::decode(raw)
+    });
+}
+
+#[divan::bench]
+fn wire1_decode_ack() -> Option<DeviceFrame> {
+    let whole = wire1::split_frame(black_box(&[0x40, 1]), wire1::DEVICE_BODY_BYTES_MAX);
+    let (raw, _) = whole.expect("well-formed").expect("whole");
+    DeviceFrame::decode(raw).expect("an ACK")
+}
+
+#[divan::bench(args = [1, 50])]
+fn wire1_encode_broadcasts_of_1_kib(bencher: Bencher, count: usize) {
+    let live = vec![payload(1024); count];
+    bencher.bench(|| wire1::encode_broadcast(Missing::Last(count), Level(99), black_box(&live), IMAGE));
 }
