@@ -112,10 +112,7 @@ fn feed_server(pieces: Vec<Vec<u8>>) -> bool {
 
 /// Feeds a device's session, whose owner acks at once.
 fn feed_device(pieces: Vec<Vec<u8>>) -> bool {
-    let options = device::Options {
-        connect: Connect::new("carol".parse().expect("valid")),
-        exchange_timeout: device::EXCHANGE_TIMEOUT_DEFAULT,
-    };
+    let options = device::Options::new(Connect::new("carol".parse().expect("valid")).into());
     let now = Monotonic::default();
     let mut session = device::Session::new(options, now).expect("short");
     let mut ended = false;
@@ -124,7 +121,7 @@ fn feed_device(pieces: Vec<Vec<u8>>) -> bool {
         while let Some(event) = session.poll_event() {
             assert!(!ended, "nothing comes after the end");
             match event {
-                device::Event::Notifications(_) | device::Event::Broadcast(_) => session.ack(),
+                device::Event::Message(_) | device::Event::Broadcast(_) => session.ack(),
                 device::Event::Ended(_) => ended = true,
                 _ => {}
             }

@@ -34,7 +34,7 @@ enum Command {
     #[cfg(feature = "server")]
     Serve(Box<serve::Arguments>),
     #[cfg(feature = "device")]
-    Connect(connect::Arguments),
+    Connect(Box<connect::Arguments>),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
 }
@@ -58,7 +58,7 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Serve(arguments) => serve::run(*arguments),
         #[cfg(feature = "device")]
-        Command::Connect(arguments) => connect::run(arguments),
+        Command::Connect(arguments) => connect::run(*arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(arguments),
     };

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::Monotonic;
-use crate::protocol::wire0::ProtocolError;
 use crate::session::EndReason;
-use crate::session::device::{Event, Options, Session};
+use crate::session::device::{Event, OpenError, Options, Session};
 use crate::tls::{ClientConfig, ServerName, Tls, TlsError};
 
 /// What one read takes from the socket: a full TLS record.
@@ -42,13 +41,13 @@ pub enum ConnectError {
     Tls(#[from] TlsError),
     /// What the device would say of itself does not fit the wire.
     #[error("the device cannot introduce itself: {0}")]
-    Options(#[from] ProtocolError),
+    Options(#[from] OpenError),
 }
 
 /// An open connection with its session.
 ///
 /// Call [`Connection::next_event`] all the time: it is what moves bytes, answers pings and notices
-/// that the server is gone. After [`Event::Broadcast`] and [`Event::Notifications`] store what came, then
+/// that the server is gone. After [`Event::Broadcast`] and [`Event::Message`] store what came, then
 /// [`Connection::ack`]. [`Event::Ended`] is the last event. Dropping the connection closes it abruptly.
 pub struct Connection {
     stream: TcpStream,
@@ -81,9 +80,12 @@ impl Connection {
     /// been told already.
     pub fn next_event(&mut self, until: Option<Instant>) -> Option<Event> {
         loop {
-            self.transmit();
             if let Some(event) = self.session.poll_event() {
                 return Some(event);
+            }
+            self.transmit();
+            if self.session.has_events() {
+                continue;
             }
             let deadline = self.opened + self.session.next_deadline()?.0;
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -93,13 +95,19 @@ impl Connection {
         }
     }
 
-    /// Tells the server that what came last is stored.
-    ///
-    /// # Panics
-    /// If nothing came that asks for it.
+    /// Tells the server that all that came is stored. While more has come already and waits to be told,
+    /// this waits too, so that one ack goes for all.
     pub fn ack(&mut self) {
         self.session.ack();
-        self.transmit();
+        if !self.session.has_events() {
+            self.transmit();
+        }
+    }
+
+    /// The session, to be told what the device wants; what it says goes with the next
+    /// [`Connection::next_event`].
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     /// A way to close this connection from elsewhere.
@@ -109,6 +117,8 @@ impl Connection {
 
     /// Closes in order, with TLS's own goodbye.
     pub fn close(mut self) {
+        self.session.leave();
+        self.transmit();
         let mut out = Vec::new();
         self.tls.close(&mut out);
         // The server may be gone already; then there is nobody to say goodbye to.
@@ -124,13 +134,18 @@ impl Connection {
         if self.tls.is_handshaking() {
             return;
         }
-        let mut out = Vec::new();
-        while let Some(plaintext) = self.session.poll_transmit() {
-            if let Err(error) = self.tls.write(&plaintext, &mut out) {
-                return self.fail(&error);
-            }
+        let mut plaintext = Vec::new();
+        while let Some(frames) = self.session.poll_transmit() {
+            plaintext.extend_from_slice(&frames);
         }
-        self.write(&out);
+        if plaintext.is_empty() {
+            return;
+        }
+        let mut out = Vec::new();
+        match self.tls.write(&plaintext, &mut out) {
+            Ok(()) => self.write(&out),
+            Err(error) => self.fail(&error),
+        }
     }
 
     /// Waits for bytes until `deadline`.
@@ -268,7 +283,7 @@ mod tests {
     }
 
     fn carol(exchange_timeout: Duration) -> Options {
-        Options { connect: Connect::new("carol".parse().expect("valid")), exchange_timeout }
+        Options { exchange_timeout, ..Options::new(Connect::new("carol".parse().expect("valid")).into()) }
     }
 
     fn open(server: &Server) -> Connection {
@@ -293,8 +308,8 @@ mod tests {
             peer.hear("{\"T\":\"ack\"}");
         });
         let mut device = open(&server);
-        assert_eq!(device.next_event(None), Some(Event::Connected { ping_interval: PATIENCE }));
-        assert_eq!(device.next_event(None), Some(Event::Notifications(vec![message()])));
+        assert_eq!(device.next_event(None), Some(Event::Connected { interval: PATIENCE }));
+        assert_eq!(device.next_event(None), Some(Event::Message(message().into())));
         device.ack();
         served.join().expect("the server heard the ack");
         assert_eq!(device.next_event(None), Some(Event::Ended(EndReason::Eof)));

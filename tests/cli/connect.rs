@@ -9,8 +9,12 @@ use serde_json::{Value, json};
 use crate::process::{Running, Serving, binary, folder, run, serve, stderr, stdout};
 
 fn carol(server: &Serving, more: &[&str]) -> Running {
+    carol_on("0", server, more)
+}
+
+fn carol_on(wire: &str, server: &Serving, more: &[&str]) -> Running {
     let addr = server.devices.to_string();
-    let mut command = binary(&["connect", "--wire", "0", "--addr", &addr, "--insecure"]);
+    let mut command = binary(&["connect", "--wire", wire, "--addr", &addr, "--insecure"]);
     command.args(["--device-id", "carol"]).args(more);
     Running::with_stdout(command)
 }
@@ -20,7 +24,7 @@ fn a_posted_message_is_printed_and_acked() {
     let folder = folder("ping_interval = \"1m30s\"");
     let server = serve(&folder);
     let device = carol(&server, &["--count", "1"]);
-    assert_eq!(device.line(), "connected; the server pings every 1m30s");
+    assert_eq!(device.line(), "connected; a sign of life every 1m30s");
     server.notify("carol", r#"{ "text": "Lunch at one?" }"#);
     assert_eq!(device.line(), r#"chatter: {"text":"Lunch at one?"}"#);
     assert!(device.wait().0.success());
@@ -37,15 +41,71 @@ fn json_lines_say_the_same_to_programs() {
     let server = serve(&folder);
     server.notify("carol", r#"{"n":1.50}"#);
     let device = carol(&server, &["--json", "--count", "1"]);
-    assert_eq!(device.line(), r#"{"event":"connected","ping_interval":"5m0s"}"#);
+    assert_eq!(device.line(), r#"{"event":"connected","interval":"5m0s"}"#);
     let line = device.line();
     assert!(line.ends_with(r#","payload":{"n":1.50}}"#), "{line}");
     let message: Value = serde_json::from_str(&line).expect("JSON");
-    assert_eq!((&message["event"], &message["app"]), (&json!("notification"), &json!("chatter")));
+    assert_eq!((&message["event"], &message["app"]), (&json!("message"), &json!("chatter")));
+}
+
+#[test]
+fn wire_1_says_the_same_and_when_it_expires() {
+    let folder = folder("keepalive_max = \"1h\"");
+    let server = serve(&folder);
+    server.notify("carol", r#"{"n":1.50}"#);
+    let device = carol_on("1", &server, &["--json", "--count", "1", "--keepalive", "2h"]);
+    assert_eq!(device.line(), r#"{"event":"connected","interval":"1h0m0s"}"#);
+    let message: Value = serde_json::from_str(&device.line()).expect("JSON");
+    assert_eq!((&message["event"], &message["app"]), (&json!("message"), &json!("chatter")));
+    assert_eq!((&message["urgency"], &message["payload"]["n"]), (&json!("normal"), &json!(1.50)));
+    assert!(message["expires_in"].as_str().is_some_and(|left| left.ends_with('s')), "{message}");
+    assert!(device.wait().0.success());
+
+    server.notify("carol", "2");
+    let again = carol_on("1", &server, &["--count", "1"]);
+    again.line();
+    assert_eq!(again.line(), "chatter: 2", "the first one was acked, so it does not come again");
+}
+
+#[test]
+fn a_device_on_wire_1_is_sent_away_when_the_server_stops() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let device = carol_on("1", &server, &["--json"]);
+    device.line();
+    server.process.signal(Signal::TERM);
+    let (status, lines) = device.wait();
+    assert_eq!(status.code(), Some(1));
+    let goaway = r#"{"event":"goaway","reason":"restart","after":"1s","spread":"10s"}"#;
+    let ended = r#"{"event":"ended","reason":"sent away by the server: restart"}"#;
+    assert_eq!(lines, [goaway, ended]);
+}
+
+#[test]
+fn what_is_less_urgent_than_wanted_waits_and_goes_along() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let device = carol_on("1", &server, &["--urgency", "high", "--count", "2"]);
+    device.line();
+    let post = |urgency: &str, data: &str| {
+        let to = r#""userid":"u","deviceid":"carol","appid":"chatter","expire_on":"2100-01-01T00:00:00Z""#;
+        let body = format!(r#"{{{to},"urgency":"{urgency}","data":{data}}}"#);
+        assert_eq!(server.post("/notify", &body).1, "{\"ok\":true}");
+    };
+    post("low", "1");
+    post("high", "2");
+    assert_eq!((device.line(), device.line()), ("chatter: 1".into(), "chatter: 2".into()));
+    assert!(device.wait().0.success());
 }
 
 #[test]
 fn broadcasts_come_to_the_image_they_are_for() {
+    for wire in ["0", "1"] {
+        broadcasts_come_to_the_image_they_are_for_on(wire);
+    }
+}
+
+fn broadcasts_come_to_the_image_they_are_for_on(wire: &str) {
     let folder = folder("");
     let server = serve(&folder);
     for data in [r#"{"stable/phone":1}"#, r#"{"devel/phone":2}"#, r#"{"stable/phone":3}"#] {
@@ -53,11 +113,11 @@ fn broadcasts_come_to_the_image_they_are_for() {
         assert_eq!(server.post("/broadcast", &body).1, "{\"ok\":true}");
     }
     let image = ["--model", "phone", "--channel", "stable"];
-    let device = carol(&server, &[&image[..], &["--count", "2"]].concat());
+    let device = carol_on(wire, &server, &[&image[..], &["--count", "2"]].concat());
     device.line();
     assert_eq!(device.line(), r#"broadcast, channel 0 is at 3: {"stable/phone":1} {"stable/phone":3}"#);
     assert!(device.wait().0.success());
-    let later = carol(&server, &[&image[..], &["--level", "2", "--count", "1"]].concat());
+    let later = carol_on(wire, &server, &[&image[..], &["--level", "2", "--count", "1"]].concat());
     later.line();
     assert_eq!(later.line(), r#"broadcast, channel 0 is at 3: {"stable/phone":3}"#);
 }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use lomiri_push::base::{MessageId, Payload};
-use lomiri_push::protocol::wire0::{Broadcast, Notification};
+use lomiri_push::session::device::{self, Broadcast};
 use serde_json::Value;
 
 /// The order in which the ledger was told of things.
@@ -170,7 +170,7 @@ impl Ledger {
     }
 
     /// Messages have come; they are not stored yet.
-    pub fn came(&mut self, visit: &mut Visit, all: &[Notification]) {
+    pub fn came(&mut self, visit: &mut Visit, all: &[device::Message]) {
         for notification in all {
             match number(&notification.payload).filter(|number| *number < self.messages.len()) {
                 Some(number) => self.message_came(visit, notification, number),
@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     /// The device has these on disk.
-    pub fn stored(&mut self, all: &[Notification]) {
+    pub fn stored(&mut self, all: &[device::Message]) {
         for number in all.iter().filter_map(|notification| number(&notification.payload)) {
             let Some(message) = self.messages.get_mut(number) else { continue };
             let count = if message.is_stored { &mut self.counts.again } else { &mut self.counts.stored };
@@ -191,12 +191,12 @@ impl Ledger {
 
     /// News of the system channel has come, and the device has it on disk together with its level.
     pub fn broadcast_came(&mut self, visit: &Visit, news: &Broadcast) {
-        let level = news.top_level.0;
+        let level = news.level.0;
         let mailbox = self.mailboxes.entry(visit.device.clone()).or_default();
         let before = std::mem::replace(&mut mailbox.level, level);
         let last = mailbox.casts.last().copied();
-        let numbers: Vec<Option<usize>> = news.payloads.iter().flatten().map(cast_number).collect();
-        if level < before || news.payloads.is_none() {
+        let numbers: Vec<Option<usize>> = news.payloads.iter().map(cast_number).collect();
+        if level < before || news.payloads.is_empty() {
             self.complain(format!("{}: the level stepped back from {before} to {level}", visit.device));
         }
         if !last.map(Some).iter().chain(&numbers).is_sorted_by(|earlier, later| earlier < later) {
@@ -295,7 +295,7 @@ impl Ledger {
         candidates.filter(|&earlier| earlier < number && drops(&self.messages[earlier])).collect()
     }
 
-    fn message_came(&mut self, visit: &mut Visit, notification: &Notification, number: usize) {
+    fn message_came(&mut self, visit: &mut Visit, notification: &device::Message, number: usize) {
         let message = &mut self.messages[number];
         let earlier_id = message.id.replace(notification.id);
         let fault = if message.post.device != visit.device || message.post.app != notification.app.as_str() {

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use lomiri_push::base::{ChannelId, Level};
 use lomiri_push::device::{Connection, Server};
-use lomiri_push::protocol::wire0::{Broadcast, Connect, Notification};
-use lomiri_push::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
+use lomiri_push::protocol::wire0::Connect;
+use lomiri_push::session::device::{Broadcast, Event, Message, Options};
 
 use super::dice::Dice;
 use super::ledger::Visit;
@@ -74,7 +74,7 @@ impl Phone {
         loop {
             let next = match connection.next_event(None) {
                 Some(Event::Connected { .. }) => Next::Stay,
-                Some(Event::Notifications(all)) => self.take(&mut connection, &mut visit, &all, shared),
+                Some(Event::Message(first)) => self.take(&mut connection, &mut visit, first, shared),
                 Some(Event::Broadcast(news)) => self.take_news(&mut connection, &visit, &news, shared),
                 Some(Event::Ended(reason)) => self.end(shared, &reason),
                 other => self.end(shared, &format!("{other:?} came")),
@@ -89,15 +89,16 @@ impl Phone {
         &mut self,
         connection: &mut Connection,
         visit: &mut Visit,
-        all: &[Notification],
+        first: Message,
         shared: &Shared,
     ) -> Next {
-        shared.with(|ledger| ledger.came(visit, all));
+        let all = all_together(connection, first);
+        shared.with(|ledger| ledger.came(visit, &all));
         let whim = self.whim();
         if whim == Whim::Lose {
             return Next::Return;
         }
-        shared.with(|ledger| ledger.stored(all));
+        shared.with(|ledger| ledger.stored(&all));
         self.ack(connection, whim)
     }
 
@@ -145,6 +146,19 @@ impl Phone {
             levels: [(ChannelId::SYSTEM, Level(level))].into(),
             ..Connect::new(self.name.parse().expect("a device id"))
         };
-        Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
+        Options::new(connect.into())
     }
+}
+
+/// The messages that came in one frame: one ack is for all, so one whim is too.
+fn all_together(connection: &mut Connection, first: Message) -> Vec<Message> {
+    let mut all = vec![first];
+    while connection.session().has_events() {
+        match connection.next_event(None) {
+            Some(Event::Message(message)) => all.push(message),
+            // The end: what comes next is nothing.
+            _ => break,
+        }
+    }
+    all
 }

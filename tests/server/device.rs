@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use lomiri_push::protocol::wire0::{Connect, Notification};
+use lomiri_push::protocol::wire0::Connect;
 use lomiri_push::reactor::Clock;
 use lomiri_push::session::EndReason;
-use lomiri_push::session::device::{Event, Options, Session};
+use lomiri_push::session::device::{Event, Message, Options, Session};
 use lomiri_push::tls::{ClientConfig, ServerName, Tls};
 use socket2::{Domain, Socket, Type};
 
@@ -106,7 +106,7 @@ pub fn device_options(name: &str) -> Options {
         image_channel: "img1".into(),
         ..Connect::new(name.parse().expect("a device id"))
     };
-    Options { connect, exchange_timeout: PATIENCE }
+    Options { exchange_timeout: PATIENCE, ..Options::new(connect.into()) }
 }
 
 /// The version byte and the CONNECT with which a device opens.
@@ -148,12 +148,22 @@ impl Device {
 
     /// The next messages' payloads, not acked.
     pub fn next_payloads(&mut self) -> Vec<String> {
-        let event = self.next_event();
-        let Event::Notifications(notifications) = event else { panic!("{event:?}") };
-        let text = |notification: &Notification| {
-            String::from_utf8(notification.payload.as_bytes().to_vec()).expect("JSON is UTF-8")
+        let text = |payload: &lomiri_push::base::Payload| {
+            String::from_utf8(payload.as_bytes().to_vec()).expect("JSON is UTF-8")
         };
-        notifications.iter().map(text).collect()
+        self.next_messages().iter().map(|message| text(&message.payload)).collect()
+    }
+
+    /// The next messages that come together, not acked.
+    pub fn next_messages(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while messages.is_empty() || self.session.has_events() {
+            match self.next_event() {
+                Event::Message(message) => messages.push(message),
+                event => panic!("{event:?}"),
+            }
+        }
+        messages
     }
 
     pub fn ack(&mut self) {

@@ -102,9 +102,8 @@ fn an_app_id_of_whatever_characters_reaches_the_device_as_it_was_given() {
         assert_eq!(status, 200, "{answer}");
     }
     let mut carol = Device::connect(&rig, "carol");
-    let event = carol.next_event();
-    let Event::Notifications(notifications) = event else { panic!("{event:?}") };
-    let arrived: Vec<&str> = notifications.iter().map(|notification| notification.app.as_str()).collect();
+    let messages = carol.next_messages();
+    let arrived: Vec<&str> = messages.iter().map(|message| message.app.as_str()).collect();
     assert_eq!(arrived, ids);
     carol.ack();
     rig.await_counter("pending", 0);

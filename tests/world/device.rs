@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lomiri_push::base::{ChannelId, Level, Monotonic, Now, Payload, Wall};
 use lomiri_push::broker::SessionKey;
-use lomiri_push::protocol::wire0::{Connect, Notification};
+use lomiri_push::protocol::wire0::Connect;
 use lomiri_push::session::EndReason;
-use lomiri_push::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options, Session};
+use lomiri_push::session::device::{Event, Message, Options, Session};
 
 pub struct Device {
     pub name: String,
@@ -57,7 +57,7 @@ impl Device {
             levels: BTreeMap::from([(ChannelId::SYSTEM, self.level)]),
             ..Connect::new(self.name.parse().expect("a device id"))
         };
-        let options = Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT };
+        let options = Options::new(connect.into());
         let session = Session::new(options, now).expect("a short CONNECT");
         self.connection = Some(Connection { shard, key, session });
     }
@@ -104,13 +104,12 @@ impl Device {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::Broadcast(broadcast) => {
-                let payloads = broadcast.payloads.unwrap_or_default();
                 let text = |payload: &Payload| text(payload.as_bytes());
-                self.broadcasts.extend(payloads.iter().map(text));
-                self.level = broadcast.top_level;
+                self.broadcasts.extend(broadcast.payloads.iter().map(text));
+                self.level = broadcast.level;
                 self.ack();
             }
-            Event::Notifications(notifications) => self.take(&notifications),
+            Event::Message(message) => self.take(&message),
             Event::Ended(reason) => {
                 self.ends.push(reason);
                 self.connection = None;
@@ -119,13 +118,11 @@ impl Device {
         }
     }
 
-    fn take(&mut self, notifications: &[Notification]) {
-        for Notification { id, payload, .. } in notifications {
-            let payload = text(payload.as_bytes());
-            self.received.push(payload.clone());
-            if !self.is_silent && self.seen.insert(id.to_string()) {
-                self.mailbox.push(payload);
-            }
+    fn take(&mut self, message: &Message) {
+        let payload = text(message.payload.as_bytes());
+        self.received.push(payload.clone());
+        if !self.is_silent && self.seen.insert(message.id.to_string()) {
+            self.mailbox.push(payload);
         }
         self.ack();
     }

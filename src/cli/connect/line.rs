@@ -7,19 +7,29 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::base::{Payload, format_duration};
-use crate::protocol::wire0::{Broadcast, Notification};
-use crate::session::device::Event;
+use crate::session::device::{Broadcast, Event, Message};
 
 /// One thing to print: as JSON, or as a line for people.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Line<'a> {
     /// The server let the device in.
-    Connected { ping_interval: String },
+    Connected { interval: String },
     /// A message for an app.
-    Notification { app: &'a str, id: String, payload: &'a RawValue },
+    Message {
+        app: &'a str,
+        id: String,
+        urgency: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_in: Option<String>,
+        payload: &'a RawValue,
+    },
+    /// A message that came too late.
+    Expired { id: String },
     /// What is new on a channel.
-    Broadcast { channel: String, top_level: i64, payloads: Vec<&'a RawValue> },
+    Broadcast { channel: String, level: i64, payloads: Vec<&'a RawValue> },
+    /// The server sends the device away.
+    Goaway { reason: &'static str, after: String, spread: String },
     /// The server is not content, but goes on.
     Warned { reason: &'a str },
     /// The server breaks off.
@@ -30,25 +40,32 @@ pub enum Line<'a> {
     Ended { reason: String },
 }
 
-/// All that there is to print of `event`.
-pub fn lines(event: &Event) -> Vec<Line<'_>> {
-    match event {
-        Event::Connected { ping_interval } => {
-            vec![Line::Connected { ping_interval: format_duration(*ping_interval) }]
-        }
-        Event::Notifications(notifications) => notifications.iter().map(notification).collect(),
-        Event::Broadcast(news) => vec![broadcast(news)],
-        Event::Warned { reason } => vec![Line::Warned { reason }],
-        Event::Broken { reason } => vec![Line::Broken { reason }],
-        Event::Cookie(cookie) => vec![Line::Cookie { cookie }],
-        Event::Ended(reason) => vec![Line::Ended { reason: reason.to_string() }],
-    }
+/// What there is to print of `event`.
+pub fn line(event: &Event) -> Option<Line<'_>> {
+    Some(match event {
+        Event::Connected { interval } => Line::Connected { interval: format_duration(*interval) },
+        Event::Message(message) => line_of(message),
+        Event::Expired(id) => Line::Expired { id: id.to_string() },
+        Event::Broadcast(news) => broadcast(news),
+        Event::Goaway(goaway) => Line::Goaway {
+            reason: goaway.reason.name(),
+            after: format_duration(goaway.after),
+            spread: format_duration(goaway.spread),
+        },
+        Event::Confirmed => return None,
+        Event::Warned { reason } => Line::Warned { reason },
+        Event::Broken { reason } => Line::Broken { reason },
+        Event::Cookie(cookie) => Line::Cookie { cookie },
+        Event::Ended(reason) => Line::Ended { reason: reason.to_string() },
+    })
 }
 
-fn notification(message: &Notification) -> Line<'_> {
-    Line::Notification {
+fn line_of(message: &Message) -> Line<'_> {
+    Line::Message {
         app: message.app.as_str(),
         id: message.id.to_string(),
+        urgency: message.urgency.name(),
+        expires_in: message.expires_in.map(format_duration),
         payload: json_of(&message.payload),
     }
 }
@@ -56,8 +73,8 @@ fn notification(message: &Notification) -> Line<'_> {
 fn broadcast(news: &Broadcast) -> Line<'_> {
     Line::Broadcast {
         channel: news.channel.to_string(),
-        top_level: news.top_level.0,
-        payloads: news.payloads.iter().flatten().map(json_of).collect(),
+        level: news.level.0,
+        payloads: news.payloads.iter().map(json_of).collect(),
     }
 }
 
@@ -68,12 +85,16 @@ fn json_of(payload: &Payload) -> &RawValue {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Line::Connected { ping_interval } => {
-                write!(f, "connected; the server pings every {ping_interval}")
+            Line::Connected { interval } => {
+                write!(f, "connected; a sign of life every {interval}")
             }
-            Line::Notification { app, payload, .. } => write!(f, "{}: {}", shown(app), shown(payload.get())),
-            Line::Broadcast { channel, top_level, payloads } => {
-                write!(f, "broadcast, channel {channel} is at {top_level}:")?;
+            Line::Expired { id } => write!(f, "a message came too late: {id}"),
+            Line::Goaway { reason, after, spread } => {
+                write!(f, "sent away ({reason}): back after {after} and up to {spread} more")
+            }
+            Line::Message { app, payload, .. } => write!(f, "{}: {}", shown(app), shown(payload.get())),
+            Line::Broadcast { channel, level, payloads } => {
+                write!(f, "broadcast, channel {channel} is at {level}:")?;
                 payloads.iter().try_for_each(|payload| write!(f, " {}", shown(payload.get())))
             }
             Line::Warned { reason } => write!(f, "the server warns: {}", shown(reason)),
@@ -101,7 +122,8 @@ fn shown(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ChannelId, Level};
+    use crate::base::{ChannelId, Level, Urgency};
+    use crate::protocol::wire1::{Goaway, Reason};
     use crate::session::EndReason;
     use std::time::Duration;
 
@@ -109,61 +131,66 @@ mod tests {
         Payload::from_json(json.as_bytes()).expect("JSON")
     }
 
-    fn both(event: &Event) -> Vec<(String, String)> {
-        let both = |line: &Line| (line.to_string(), serde_json::to_string(line).expect("plain"));
-        lines(event).iter().map(both).collect()
+    fn both(event: &Event) -> (String, String) {
+        let line = line(event).expect("it is printed");
+        (line.to_string(), serde_json::to_string(&line).expect("plain"))
     }
 
     #[test]
     fn what_arrives_is_printed_for_people_and_for_programs() {
         let id = "AAAAAAAAAAEAAAAAAAAAAA==";
-        let messages = Event::Notifications(vec![
-            Notification {
-                app: "chatter".parse().expect("valid"),
+        let message = |app: &str, expires_in, json: &str| {
+            Event::Message(Message {
                 id: id.parse().expect("valid"),
-                payload: payload("{\"n\": 1.50}"),
-            },
-            Notification {
-                app: "evil\u{1b}[2J".parse().expect("valid"),
-                id: id.parse().expect("valid"),
-                payload: payload("\"\u{9b}\""),
-            },
-        ]);
-        let json = |app: &str, payload: &str| {
-            format!(r#"{{"event":"notification","app":"{app}","id":"{id}","payload":{payload}}}"#)
+                app: app.parse().expect("valid"),
+                urgency: Urgency::High,
+                expires_in,
+                payload: payload(json),
+            })
         };
-        assert_eq!(
-            both(&messages),
-            [
-                ("chatter: {\"n\":1.50}".to_owned(), json("chatter", "{\"n\":1.50}")),
-                ("evil\\u{1b}[2J: \"\\u{9b}\"".to_owned(), json("evil\\u001b[2J", "\"\u{9b}\"")),
-            ]
+        let plain = message("chatter", Some(Duration::from_secs(90)), "{\"n\": 1.50}");
+        let json = format!(
+            r#"{{"event":"message","app":"chatter","id":"{id}","urgency":"high","expires_in":"1m30s","payload":{{"n":1.50}}}}"#
         );
+        assert_eq!(both(&plain), ("chatter: {\"n\":1.50}".to_owned(), json));
+        let (text, json) = both(&message("evil\u{1b}[2J", None, "\"\u{9b}\""));
+        assert_eq!(text, "evil\\u{1b}[2J: \"\\u{9b}\"");
+        let expected = r#""app":"evil\u001b[2J""#;
+        assert!(json.contains(expected) && !json.contains("expires_in"), "{json}");
     }
 
     #[test]
     fn broadcasts_and_the_ends_of_a_session_are_printed() {
         let news = Broadcast {
-            app_id: String::new(),
             channel: ChannelId::SYSTEM,
-            top_level: Level(3),
-            payloads: Some(vec![payload("1"), payload("2")]),
+            level: Level(3),
+            payloads: vec![payload("1"), payload("2")],
+        };
+        let goaway = Goaway {
+            reason: Reason::Restart,
+            after: Duration::from_secs(1),
+            spread: Duration::from_secs(60),
         };
         let cases = [
             (
-                Event::Connected { ping_interval: Duration::from_millis(1500) },
-                "connected; the server pings every 1.5s",
-                r#"{"event":"connected","ping_interval":"1.5s"}"#,
+                Event::Connected { interval: Duration::from_millis(1500) },
+                "connected; a sign of life every 1.5s",
+                r#"{"event":"connected","interval":"1.5s"}"#,
             ),
             (
                 Event::Broadcast(news),
                 "broadcast, channel 0 is at 3: 1 2",
-                r#"{"event":"broadcast","channel":"0","top_level":3,"payloads":[1,2]}"#,
+                r#"{"event":"broadcast","channel":"0","level":3,"payloads":[1,2]}"#,
+            ),
+            (
+                Event::Goaway(goaway),
+                "sent away (restart): back after 1s and up to 1m0s more",
+                r#"{"event":"goaway","reason":"restart","after":"1s","spread":"1m0s"}"#,
             ),
             (Event::Ended(EndReason::Eof), "ended: EOF", r#"{"event":"ended","reason":"EOF"}"#),
         ];
         for (event, text, json) in cases {
-            assert_eq!(both(&event), [(text.to_owned(), json.to_owned())]);
+            assert_eq!(both(&event), (text.to_owned(), json.to_owned()));
         }
     }
 }

@@ -6,16 +6,18 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{Failure, logging};
-use crate::base::{ChannelId, DeviceId, Level};
+use crate::base::{ChannelId, DeviceId, Level, Urgency, parse_duration};
 use crate::device::{Connection, Server};
-use crate::protocol::wire0::Connect;
-use crate::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
+use crate::protocol::wire1::CREDENTIAL_BYTES_MAX;
+use crate::protocol::{wire0, wire1};
+use crate::session::device::{Event, Options};
 use crate::tls::{ClientConfig, ServerName, Trust, device_config};
 
 /// Connects as a device and prints what arrives
@@ -24,8 +26,8 @@ use crate::tls::{ClientConfig, ServerName, Trust, device_config};
 /// someone uses. Ends with status 0 on Ctrl-C, or when --count messages have come.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The wire format; so far there is 0, which deployed phones speak
-    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(0..=0))]
+    /// What to speak: 0, as deployed phones do, or 1, which costs a fraction of the bytes
+    #[arg(long, value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     wire: u8,
     /// Where the server listens for devices
     #[arg(long, value_name = "HOST:PORT")]
@@ -47,10 +49,20 @@ pub struct Arguments {
     /// The last system broadcast that the device has had
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     level: Option<i64>,
+    /// The least urgency to deliver now, on wire 1; the rest waits on the server
+    #[arg(long, value_name = "URGENCY", default_value_t = Urgency::VeryLow)]
+    urgency: Urgency,
+    /// How long to stay silent at most, on wire 1: whole seconds, such as 90s or 28m
+    #[arg(long, value_name = "DURATION", default_value = "4m", value_parser = keepalive)]
+    keepalive: Duration,
+    /// A file with the credential, on wire 1: at most 64 bytes, taken as they are
+    #[arg(long, value_name = "FILE")]
+    credential_file: Option<PathBuf>,
     /// Exit when so many messages have come
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
-    /// Print one JSON object a line
+    /// Print one JSON object a line: its `event` is connected, message, broadcast, expired, warned,
+    /// broken, goaway, cookie or ended
     #[arg(long)]
     json: bool,
 }
@@ -83,7 +95,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start();
     let server = server(&arguments)?;
     let connection =
-        Connection::open(&server, options(&arguments)).map_err(|error| Failure::Run(error.to_string()))?;
+        Connection::open(&server, options(&arguments)?).map_err(|error| Failure::Run(error.to_string()))?;
     let is_stopping = close_on_signal(&connection)?;
     let printed = print_all(connection, &arguments, &is_stopping);
     match printed.map_err(|error| Failure::Run(format!("cannot write to stdout: {error}")))? {
@@ -111,16 +123,46 @@ fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     device_config(&Trust::CaPem(pem)).map_err(|error| refuse(error.to_string()))
 }
 
-fn options(arguments: &Arguments) -> Options {
-    let levels = arguments.level.map(|level| (ChannelId::SYSTEM, Level(level)));
-    let connect = Connect {
-        client_ver: env!("CARGO_PKG_VERSION").into(),
-        model: arguments.model.clone(),
-        image_channel: arguments.channel.clone(),
-        levels: levels.into_iter().collect(),
-        ..Connect::new(arguments.device_id.clone())
+fn options(arguments: &Arguments) -> Result<Options, Failure> {
+    let device_id = arguments.device_id.clone();
+    let levels = arguments.level.map(|level| (ChannelId::SYSTEM, Level(level))).into_iter().collect();
+    if arguments.wire == 0 {
+        let connect = wire0::Connect {
+            client_ver: env!("CARGO_PKG_VERSION").into(),
+            model: arguments.model.clone(),
+            image_channel: arguments.channel.clone(),
+            levels,
+            ..wire0::Connect::new(device_id)
+        };
+        return Ok(Options::new(connect.into()));
+    }
+    let connect = wire1::Connect {
+        least: arguments.urgency,
+        credential: credential(arguments.credential_file.as_deref())?,
+        image: format!("{}/{}", arguments.channel, arguments.model),
+        levels,
+        ..wire1::Connect::new(device_id, arguments.keepalive)
     };
-    Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
+    Ok(Options::new(connect.into()))
+}
+
+fn credential(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let refuse = |problem: String| Failure::Usage(format!("--credential-file {}: {problem}", file.display()));
+    let bytes = fs::read(file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if bytes.len() > CREDENTIAL_BYTES_MAX {
+        return Err(refuse(format!("{} bytes, where {CREDENTIAL_BYTES_MAX} are allowed", bytes.len())));
+    }
+    Ok(bytes)
+}
+
+/// A silence as CONNECT can announce it.
+fn keepalive(text: &str) -> Result<Duration, String> {
+    let keepalive = parse_duration(text).map_err(|error| error.to_string())?;
+    match keepalive.subsec_nanos() {
+        0 if keepalive >= Duration::from_secs(1) => Ok(keepalive),
+        _ => Err("whole seconds, and at least one".into()),
+    }
 }
 
 /// Lets SIGINT and SIGTERM close the connection. Tells whether one has come.
@@ -152,7 +194,7 @@ fn print_all(
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Stop::Unread),
             printed => printed?,
         }
-        if matches!(event, Event::Broadcast(_) | Event::Notifications(_)) {
+        if matches!(event, Event::Broadcast(_) | Event::Message(_)) {
             connection.ack();
             wanted = wanted.saturating_sub(messages_in(&event));
         }
@@ -166,8 +208,8 @@ fn print_all(
 
 fn messages_in(event: &Event) -> u64 {
     match event {
-        Event::Notifications(notifications) => notifications.len() as u64,
-        Event::Broadcast(broadcast) => broadcast.payloads.as_ref().map_or(0, Vec::len) as u64,
+        Event::Message(_) => 1,
+        Event::Broadcast(broadcast) => broadcast.payloads.len() as u64,
         _ => 0,
     }
 }
@@ -175,7 +217,7 @@ fn messages_in(event: &Event) -> u64 {
 /// Prints all of `event`; it is out of this process when this returns.
 fn print(event: &Event, as_json: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    for line in line::lines(event) {
+    if let Some(line) = line::line(event) {
         match as_json {
             true => writeln!(stdout, "{}", serde_json::to_string(&line)?)?,
             false => writeln!(stdout, "{line}")?,

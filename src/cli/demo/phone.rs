@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::{Failure, WAIT_MAX};
 use crate::base::{ChannelId, DeviceId, Level, MessageId, Payload};
 use crate::device::{Connection, Server};
-use crate::protocol::wire0::{Connect, Notification};
-use crate::session::device::{EXCHANGE_TIMEOUT_DEFAULT, Event, Options};
+use crate::protocol::wire0::Connect;
+use crate::session::device::{Event, Message, Options};
 use crate::tls::{ClientConfig, ServerName, Trust, device_config};
 
 /// What the phones are, and so which system broadcasts are for them: `CHANNEL/MODEL`.
@@ -57,7 +57,7 @@ impl Phone {
             levels: [(ChannelId::SYSTEM, self.level)].into(),
             ..Connect::new(self.id())
         };
-        Options { connect, exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT }
+        Options::new(connect.into())
     }
 
     /// Its id.
@@ -76,10 +76,10 @@ impl Phone {
         while self.got.len() < before + count {
             let wish = "a message";
             match self.next(wish)? {
-                Event::Notifications(all) => self.keep_new(&all),
+                Event::Message(message) => self.keep_new(&message),
                 Event::Broadcast(news) => {
-                    self.level = news.top_level;
-                    self.keep(news.payloads.iter().flatten());
+                    self.level = news.level;
+                    self.keep(news.payloads.iter());
                 }
                 event => return Err(self.surprise(wish, &event)),
             }
@@ -104,12 +104,9 @@ impl Phone {
     }
 
     /// An ack that a crash swallowed brings its message again. Phones know it by its id.
-    fn keep_new(&mut self, all: &[Notification]) {
-        let new: Vec<&Payload> = all
-            .iter()
-            .filter_map(|message| self.seen.insert(message.id).then_some(&message.payload))
-            .collect();
-        self.keep(new.into_iter());
+    fn keep_new(&mut self, message: &Message) {
+        let is_new = self.seen.insert(message.id);
+        self.keep(is_new.then_some(&message.payload).into_iter());
     }
 
     fn keep<'a>(&mut self, payloads: impl Iterator<Item = &'a Payload>) {

@@ -27,8 +27,10 @@ fn ledger_with(posts: &[(Option<&str>, Outcome)]) -> Ledger {
     ledger
 }
 
-fn notification(number: usize, id: u8) -> Notification {
-    Notification {
+fn notification(number: usize, id: u8) -> device::Message {
+    device::Message {
+        urgency: Default::default(),
+        expires_in: None,
         app: "chatter".parse().expect("valid"),
         id: MessageId([id; 16]),
         payload: Payload::from_json(format!(r#"{{"number":{number}}}"#).as_bytes()).expect("JSON"),
@@ -46,8 +48,8 @@ fn get(ledger: &mut Ledger, numbers: &[usize]) {
 fn news(level: i64, numbers: &[usize]) -> Broadcast {
     let payload = |number| format!(r#"{{"{IMAGE}":{{"number":{number}}}}}"#);
     let payloads = numbers.iter().map(|n| Payload::from_json(payload(n).as_bytes()).expect("JSON")).collect();
-    let (channel, top_level) = (ChannelId::SYSTEM, Level(level));
-    Broadcast { app_id: String::new(), channel, top_level, payloads: Some(payloads) }
+    let (channel, level) = (ChannelId::SYSTEM, Level(level));
+    Broadcast { channel, level, payloads }
 }
 
 fn assert_well(ledger: &Ledger) {

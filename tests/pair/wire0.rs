@@ -6,7 +6,7 @@ use std::time::Duration;
 use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Monotonic, Now, Payload, Seq, Wall};
 use lomiri_push::protocol::broadcast::Missing;
 use lomiri_push::protocol::wire0::{
-    self, Broadcast, Connect, Notification, ServerMessage, encode_broadcast, encode_notifications,
+    self, Connect, Notification, ServerMessage, encode_broadcast, encode_notifications,
 };
 use lomiri_push::protocol::wire1::Reason;
 use lomiri_push::session::{EndReason, device, server};
@@ -51,7 +51,7 @@ impl Pair {
         assert!(matches!(told.server[..], [server::Event::Connect(_)]));
         pair.server.accept(Now { monotonic: pair.now, wall: Wall(0) });
         let told = pair.run();
-        assert_eq!(told.device, [device::Event::Connected { ping_interval: PING_INTERVAL }]);
+        assert_eq!(told.device, [device::Event::Connected { interval: PING_INTERVAL }]);
         pair
     }
 
@@ -70,7 +70,7 @@ impl Pair {
             }
             told.server.extend(std::iter::from_fn(|| self.server.poll_event()));
             while let Some(event) = self.device.poll_event() {
-                if matches!(event, device::Event::Notifications(_) | device::Event::Broadcast(_)) {
+                if matches!(event, device::Event::Message(_) | device::Event::Broadcast(_)) {
                     self.device.ack();
                 }
                 told.device.push(event);
@@ -99,16 +99,19 @@ impl Pair {
     }
 }
 
-fn device_options() -> device::Options {
-    let connect = Connect {
+fn connect() -> Connect {
+    Connect {
         cookie: "cookie".into(),
         client_ver: "1".into(),
         model: "m1".into(),
         image_channel: "img1".into(),
         levels: [(ChannelId::SYSTEM, Level(2))].into(),
         ..Connect::new("carol".parse().expect("valid"))
-    };
-    device::Options { connect, exchange_timeout: DEVICE_PATIENCE }
+    }
+}
+
+fn device_options() -> device::Options {
+    device::Options { exchange_timeout: DEVICE_PATIENCE, ..device::Options::new(connect().into()) }
 }
 
 fn notification(seq: u64) -> Notification {
@@ -127,10 +130,10 @@ fn tell(pair: &mut Pair, message: ServerMessage) -> Vec<device::Event> {
 #[test]
 fn the_server_learns_what_the_device_says_of_itself() {
     let told = Pair::new(usize::MAX).run();
-    let [server::Event::Connect(connect)] = &told.server[..] else { panic!("{:?}", told.server) };
-    let said = device_options().connect;
-    assert_eq!((&connect.device, &connect.levels), (&said.device_id, &said.levels));
-    assert_eq!(connect.image, IMAGE);
+    let [server::Event::Connect(heard)] = &told.server[..] else { panic!("{:?}", told.server) };
+    let said = connect();
+    assert_eq!((&heard.device, &heard.levels), (&said.device_id, &said.levels));
+    assert_eq!(heard.image, IMAGE);
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn a_delivery_is_acked_once_however_the_bytes_arrive() {
         for seq in 1..4 {
             pair.deliver(&notification(seq));
             let told = pair.run();
-            assert_eq!(told.device, [device::Event::Notifications(vec![notification(seq)])]);
+            assert_eq!(told.device, [device::Event::Message(notification(seq).into())]);
             assert_eq!(told.server, [server::Event::Acked(1)]);
             assert!(pair.server.room() > 0);
         }
@@ -157,15 +160,11 @@ fn a_device_catches_up_over_several_broadcasts() {
     while let Some(part) = encode_broadcast(Missing::of(level, top, live.len()), top, &live, IMAGE) {
         pair.server.deliver_broadcast(part.frame, pair.now);
         let told = pair.run();
-        let [device::Event::Broadcast(Broadcast { top_level, payloads: Some(payloads), .. })] =
-            &told.device[..]
-        else {
-            panic!("{:?}", told.device)
-        };
+        let [device::Event::Broadcast(news)] = &told.device[..] else { panic!("{:?}", told.device) };
         assert_eq!(told.server, [server::Event::Acked(1)]);
-        assert_eq!(*top_level, part.reached);
-        counts.push(payloads.len());
-        level = *top_level;
+        assert_eq!(news.level, part.reached);
+        counts.push(news.payloads.len());
+        level = news.level;
     }
     assert_eq!((level, counts), (top, vec![2, 2, 1]));
 }
@@ -224,7 +223,7 @@ fn a_device_that_is_turned_away_learns_why() {
     pair.server.refuse(Reason::HostMismatch);
     let told = pair.run();
     assert_eq!(told.server, [server::Event::Ended(EndReason::Refused(Reason::HostMismatch))]);
-    let connected = device::Event::Connected { ping_interval: PING_INTERVAL };
+    let connected = device::Event::Connected { interval: PING_INTERVAL };
     assert_eq!(told.device, [connected, broken.clone(), ended.clone()]);
 
     let mut pair = Pair::connected(usize::MAX);

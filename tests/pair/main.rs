@@ -1,0 +1,4 @@
+//! Both sides of a conversation in memory, on each wire.
+
+mod wire0;
+mod wire1;
