@@ -477,6 +477,15 @@ fn frames_before_connack_end_the_session() {
 }
 
 #[test]
+fn a_device_may_leave_before_it_is_let_in() {
+    let mut pair = Pair::new(connect(), Vec::new(), usize::MAX);
+    let told = pair.run();
+    assert!(matches!(told.server[..], [server::Event::Connect(_)]), "{told:?}");
+    let told = pair.said_frame(&DeviceFrame::Bye(Reason::Timeout));
+    assert_eq!(told.server, [server::Event::Ended(EndReason::Left(Reason::Timeout))]);
+}
+
+#[test]
 fn a_second_connect_ends_the_session() {
     let mut pair = Pair::connected(usize::MAX);
     let told = pair.said_frame(&DeviceFrame::Connect(Box::new(connect())));

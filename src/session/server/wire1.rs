@@ -124,6 +124,7 @@ impl Conversation {
                 Ok(())
             }
             (State::Open(open), frame) => open.handle_frame(frame, rim, now),
+            (State::AwaitAccept { .. }, DeviceFrame::Bye(reason)) => Err(EndReason::Left(reason)),
             (_, frame) => Err(ProtocolError::Unexpected(frame.name()).into()),
         }
     }
