@@ -13,7 +13,8 @@ use crate::tls::{Tls, TlsError};
 
 /// The loop's read buffer: at least one whole TLS record, so that a full one is not read in parts.
 const READ_BYTES: usize = 32 * 1024;
-/// Most bytes that wait for a peer to read on: two of the longest frames of wire 0, sealed. Whoever
+/// Most bytes that wait for a peer to read on: two of the longest frames, sealed, which on wire 1
+/// is also the most that a window holds. Whoever
 /// lets more pile up does not read at all.
 const UNSENT_BYTES_MAX: usize = 160 * 1024;
 /// How long a connection that is to be closed waits for its peer to take the last bytes.
@@ -24,12 +25,19 @@ pub(super) struct Scratch {
     incoming: Box<[u8]>,
     /// What the last [`Connection::receive`] has brought.
     pub(super) plaintext: Vec<u8>,
+    /// What is to be sealed.
+    outgoing: Vec<u8>,
     sealed: Vec<u8>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Scratch {
-        Scratch { incoming: vec![0; READ_BYTES].into(), plaintext: Vec::new(), sealed: Vec::new() }
+        Scratch {
+            incoming: vec![0; READ_BYTES].into(),
+            plaintext: Vec::new(),
+            outgoing: Vec::new(),
+            sealed: Vec::new(),
+        }
     }
 }
 
@@ -111,7 +119,7 @@ impl Connection {
 
     /// Deciphers the first `bytes` of the read buffer; says whether the peer has closed TLS.
     fn open(&mut self, bytes: usize, scratch: &mut Scratch) -> Result<bool, Fault> {
-        let Scratch { incoming, plaintext, sealed } = scratch;
+        let Scratch { incoming, plaintext, sealed, .. } = scratch;
         let incoming = &mut incoming[..bytes];
         let Some(tls) = &mut self.tls else {
             plaintext.extend_from_slice(incoming);
@@ -126,20 +134,18 @@ impl Connection {
         Ok(status.peer_closed)
     }
 
-    /// Sends `parts`, together.
+    /// Sends `parts` together: in one TLS record, as far as that goes.
     pub(super) fn send<'a>(
         &mut self,
         parts: impl IntoIterator<Item = &'a [u8]>,
         scratch: &mut Scratch,
     ) -> Result<(), Fault> {
-        let sealed = &mut scratch.sealed;
+        let Scratch { outgoing, sealed, .. } = scratch;
+        outgoing.clear();
+        parts.into_iter().for_each(|part| outgoing.extend_from_slice(part));
+        let Some(tls) = &mut self.tls else { return self.transmit(outgoing) };
         sealed.clear();
-        for part in parts {
-            match &mut self.tls {
-                Some(tls) => tls.write(part, sealed).map_err(Fault::Tls)?,
-                None => sealed.extend_from_slice(part),
-            }
-        }
+        tls.write(outgoing, sealed).map_err(Fault::Tls)?;
         self.transmit(sealed)
     }
 

@@ -206,10 +206,11 @@ impl Shard {
                 Some(ToShard::Event(event)) => self.broker.handle_event(event, now),
                 Some(ToShard::Page(page)) => self.broker.handle_page(&page, now),
                 Some(ToShard::Arrival(arrival)) => self.take_in(*arrival, now),
-                None => return,
+                None => break,
             }
-            self.act(now);
         }
+        // Once for all, so that what one batch brings to a device leaves in one record.
+        self.act(now);
     }
 
     fn flush(&mut self, key: usize, now: Now) {
