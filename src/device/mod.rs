@@ -1,6 +1,8 @@
-//! The device's side at its rim: the connection that keeps a device reachable. What is done with what
-//! arrives is its owner's business.
+//! The device's side at its rim: the connection that keeps a device reachable, how long it may be silent,
+//! and when to connect again. What is done with what arrives is its owner's business.
 
 mod connection;
+pub mod keepalive;
+pub mod reconnect;
 
 pub use connection::{Closer, ConnectError, Connection, Server};

@@ -1,0 +1,311 @@
+//! How long a device may stay silent on each network: learnt from what its NATs have survived. A
+//! function of observations; no clock, no socket. What a network is called is its owner's business.
+//!
+//! ```text
+//!  Rising: each silence twice the last ── lost ──▶ Closing in: each a sixth longer than what survived
+//!                                                     │ the longest survived is 85 % of the shortest lost
+//!                                                     ▼
+//!  Rising, below that ◀── lost twice: the NAT ──── Settled: what survived, again and again
+//!                         has changed
+//! ```
+//!
+//! Survivals cost nothing and losses cost a connect, so it comes from below: two losses find a NAT.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The shortest silence, in seconds. NATs that forget sooner would cost a phone its battery.
+pub const SILENCE_SECONDS_MIN: u32 = 60;
+/// The longest silence, in seconds: what RFC 5382 asks of NATs, and servers grant.
+pub const SILENCE_SECONDS_MAX: u32 = 7_200;
+/// Most networks that are remembered: those of a traveller's months. The one not used for longest is
+/// forgotten first.
+pub const NETWORKS_MAX: usize = 64;
+/// The longest name of a network that is taken, in bytes; a longer one is cut.
+const NETWORK_BYTES_MAX: usize = 128;
+/// A silence that survives is long enough at this share of one that does not, in percent: trying for
+/// more costs lost connections, and wins little.
+const CLOSE_ENOUGH_PERCENT: u64 = 85;
+/// How much longer than what survived the next silence is while closing in, in percent: if that is lost,
+/// what survived is close enough.
+const STEP_PERCENT: u32 = 117;
+/// So many losses at a proven silence, one after the other, mean that the NAT has changed. One alone
+/// is a coincidence: a cell handover, a router's restart.
+const LOSSES_AT_PROVEN: u8 = 2;
+
+/// What has become of a connection that was silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A PONG came after so long a silence of both sides.
+    Survived(Duration),
+    /// None came after so long a silence, and *the same network* reached the server right after. Where
+    /// it did not, nothing was observed: the network itself was gone.
+    Lost(Duration),
+}
+
+/// What a device has learnt, to be stored between its runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learner {
+    /// The one used last comes last.
+    networks: Vec<Network>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Network {
+    name: String,
+    /// The longest silence that survived, in seconds; 0 for none.
+    works: u32,
+    /// The shortest that did not, always more than `works`.
+    fails: Option<u32>,
+    /// Losses at a silence that had worked, since one last survived.
+    losses: u8,
+}
+
+impl Learner {
+    /// How long to stay silent now on `network`: whole seconds, at most `granted` by the server.
+    pub fn silence(&self, network: &str, granted: Duration) -> Duration {
+        let name = cut(network);
+        let known = self.networks.iter().find(|known| known.name == name);
+        let next = known.map_or(SILENCE_SECONDS_MIN, Network::next);
+        Duration::from_secs(next.into()).min(granted)
+    }
+
+    /// Whether the silence on `network` will stay as it is, unless the network changes.
+    pub fn is_settled(&self, network: &str) -> bool {
+        let name = cut(network);
+        self.networks.iter().any(|known| known.name == name && known.next() == known.works)
+    }
+
+    /// Learns from what has happened on `network`.
+    pub fn observe(&mut self, network: &str, observation: Observation) {
+        let known = self.known(network);
+        match observation {
+            Observation::Survived(silence) => known.survived(seconds(silence)),
+            Observation::Lost(silence) => known.lost(seconds(silence)),
+        }
+    }
+
+    /// What was stored may be damaged: it is brought back within the limits.
+    pub fn sanitized(mut self) -> Learner {
+        let excess = self.networks.len().saturating_sub(NETWORKS_MAX);
+        self.networks.drain(..excess);
+        for network in &mut self.networks {
+            network.name = cut(&network.name).to_owned();
+            network.works = network.works.min(SILENCE_SECONDS_MAX);
+            network.fails = network.fails.filter(|fails| *fails > network.works.max(SILENCE_SECONDS_MIN));
+        }
+        self
+    }
+
+    fn known(&mut self, network: &str) -> &mut Network {
+        let name = cut(network);
+        let known = self.networks.iter().position(|known| known.name == name);
+        let used = match known {
+            Some(index) => self.networks.remove(index),
+            None => Network { name: name.to_owned(), ..Network::default() },
+        };
+        if self.networks.len() == NETWORKS_MAX {
+            self.networks.remove(0);
+        }
+        self.networks.push(used);
+        self.networks.last_mut().expect("just pushed")
+    }
+}
+
+impl Network {
+    fn next(&self) -> u32 {
+        let next = match self.fails {
+            None => self.works.saturating_mul(2),
+            Some(fails) if self.is_close_to(fails) => self.works,
+            Some(fails) if self.works.saturating_mul(2) < fails => self.works.saturating_mul(2),
+            Some(_) => self.works * STEP_PERCENT / 100,
+        };
+        next.clamp(SILENCE_SECONDS_MIN, SILENCE_SECONDS_MAX)
+    }
+
+    fn is_close_to(&self, fails: u32) -> bool {
+        u64::from(self.works) * 100 >= u64::from(fails) * CLOSE_ENOUGH_PERCENT
+    }
+
+    fn survived(&mut self, silence: u32) {
+        self.losses = 0;
+        self.works = self.works.max(silence.min(SILENCE_SECONDS_MAX));
+        // The loss that was seen was no fault of the NAT's.
+        self.fails = self.fails.filter(|fails| *fails > self.works);
+    }
+
+    fn lost(&mut self, silence: u32) {
+        if silence <= self.works {
+            self.losses += 1;
+            if self.losses < LOSSES_AT_PROVEN {
+                return;
+            }
+            (self.works, self.fails, self.losses) = (0, None, 0);
+        }
+        let fails = self.fails.map_or(silence, |fails| fails.min(silence));
+        self.fails = (fails > SILENCE_SECONDS_MIN).then_some(fails);
+    }
+}
+
+fn seconds(silence: Duration) -> u32 {
+    silence.as_secs().try_into().unwrap_or(u32::MAX)
+}
+
+fn cut(network: &str) -> &str {
+    let end = (0..=NETWORK_BYTES_MAX.min(network.len())).rev().find(|end| network.is_char_boundary(*end));
+    &network[..end.unwrap_or_default()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRANTED: Duration = Duration::from_secs(SILENCE_SECONDS_MAX as u64);
+
+    /// A NAT that forgets a connection that was silent for `timeout` or, if it is `strict`, for as long.
+    #[derive(Clone, Copy)]
+    struct Nat {
+        timeout: u64,
+        strict: bool,
+    }
+
+    impl Nat {
+        fn observe(self, silence: Duration) -> Observation {
+            let is_lost =
+                silence.as_secs() > self.timeout || self.strict && silence.as_secs() == self.timeout;
+            if is_lost { Observation::Lost(silence) } else { Observation::Survived(silence) }
+        }
+    }
+
+    /// Lives behind `nat` for so many silences; counts the losses.
+    fn live(learner: &mut Learner, network: &str, nat: Nat, silences: usize) -> usize {
+        let mut losses = 0;
+        for _ in 0..silences {
+            let observed = nat.observe(learner.silence(network, GRANTED));
+            losses += usize::from(matches!(observed, Observation::Lost(_)));
+            learner.observe(network, observed);
+        }
+        losses
+    }
+
+    fn assert_settled(learner: &Learner, network: &str, nat: Nat) {
+        let silence = learner.silence(network, GRANTED).as_secs();
+        let most = nat.timeout.min(SILENCE_SECONDS_MAX.into());
+        assert!(learner.is_settled(network), "{}", nat.timeout);
+        assert!(silence * 100 >= most * 85 && silence <= most, "{silence} of {most}");
+    }
+
+    #[test]
+    fn it_finds_what_a_nat_bears_within_five_losses_and_settles_close_below() {
+        for minutes in [4, 5, 10, 30, 120] {
+            for strict in [false, true] {
+                let nat = Nat { timeout: minutes * 60, strict };
+                let mut learner = Learner::default();
+                let losses = live(&mut learner, "home", nat, 25);
+                assert!(losses <= 5, "{minutes} min: {losses}");
+                assert_settled(&learner, "home", nat);
+                assert_eq!(live(&mut learner, "home", nat, 1_000), 0, "settled is settled");
+            }
+        }
+    }
+
+    #[test]
+    fn it_finds_every_timeout_from_a_minute_to_three_hours() {
+        for timeout in SILENCE_SECONDS_MIN as u64 + 1..=10_800 {
+            let nat = Nat { timeout, strict: timeout % 2 == 0 };
+            let mut learner = Learner::default();
+            assert!(live(&mut learner, "home", nat, 25) <= 5, "{timeout}");
+            assert_settled(&learner, "home", nat);
+        }
+    }
+
+    #[test]
+    fn networks_are_learnt_apart_while_roaming() {
+        let [home, mobile] = [(1_800, "home"), (300, "mobile")];
+        let mut learner = Learner::default();
+        let mut losses = 0;
+        for _ in 0..30 {
+            for (timeout, name) in [home, mobile] {
+                losses += live(&mut learner, name, Nat { timeout, strict: false }, 1);
+            }
+        }
+        assert!(losses <= 10, "{losses} on two networks");
+        for (timeout, name) in [home, mobile] {
+            assert_settled(&learner, name, Nat { timeout, strict: false });
+        }
+    }
+
+    #[test]
+    fn a_nat_that_forgets_sooner_than_it_did_is_learnt_anew() {
+        for (before, after) in [(1_800, 300), (7_200, 240), (600, 500), (300, 90)] {
+            let mut learner = Learner::default();
+            live(&mut learner, "home", Nat { timeout: before, strict: false }, 30);
+            let nat = Nat { timeout: after, strict: false };
+            let losses = live(&mut learner, "home", nat, 30);
+            assert!(losses <= 5, "{before} to {after}: {losses}");
+            assert_settled(&learner, "home", nat);
+        }
+    }
+
+    #[test]
+    fn one_loss_at_a_proven_silence_is_a_coincidence() {
+        let mut learner = Learner::default();
+        live(&mut learner, "home", Nat { timeout: 1_800, strict: false }, 30);
+        let before = learner.silence("home", GRANTED);
+        for _ in 0..5 {
+            learner.observe("home", Observation::Lost(before));
+            assert_eq!(learner.silence("home", GRANTED), before);
+            learner.observe("home", Observation::Survived(before));
+        }
+    }
+
+    #[test]
+    fn the_servers_grant_bounds_it_and_teaches_nothing_wrong() {
+        let mut learner = Learner::default();
+        let granted = Duration::from_secs(600);
+        for _ in 0..20 {
+            let silence = learner.silence("home", granted);
+            learner.observe("home", Observation::Survived(silence));
+            assert!(silence <= granted);
+        }
+        assert_eq!(learner.silence("home", granted), granted);
+        assert!(learner.silence("home", GRANTED) > granted);
+    }
+
+    #[test]
+    fn a_nat_below_the_shortest_silence_is_left_at_that() {
+        let mut learner = Learner::default();
+        live(&mut learner, "home", Nat { timeout: 30, strict: false }, 20);
+        assert_eq!(learner.silence("home", GRANTED).as_secs(), u64::from(SILENCE_SECONDS_MIN));
+    }
+
+    #[test]
+    fn the_network_not_used_for_longest_is_forgotten_first_and_names_are_bounded() {
+        let mut learner = Learner::default();
+        let two_minutes = Observation::Survived(Duration::from_secs(120));
+        learner.observe("first", two_minutes);
+        for number in 1..NETWORKS_MAX {
+            learner.observe(&format!("{}{number}", "é".repeat(60)), two_minutes);
+        }
+        learner.observe("first", two_minutes);
+        learner.observe("one more", two_minutes);
+        assert_eq!(learner.networks.len(), NETWORKS_MAX);
+        assert!(
+            learner.silence("first", GRANTED) > learner.silence(&format!("{}1", "é".repeat(60)), GRANTED)
+        );
+        learner.observe(&"é".repeat(1_000), two_minutes);
+        assert!(learner.networks.iter().all(|network| network.name.len() <= NETWORK_BYTES_MAX));
+    }
+
+    #[test]
+    fn what_was_stored_comes_back_and_what_was_damaged_does_no_harm() {
+        let mut learner = Learner::default();
+        live(&mut learner, "home", Nat { timeout: 1_800, strict: false }, 30);
+        let stored = serde_json::to_string(&learner).expect("plain");
+        assert_eq!(serde_json::from_str::<Learner>(&stored).expect("written above").sanitized(), learner);
+        let damaged = r#"{"networks":[{"name":"home","works":4000000000,"fails":3,"losses":200}]}"#;
+        let learner = serde_json::from_str::<Learner>(damaged).expect("well-formed").sanitized();
+        assert_eq!(learner.silence("home", GRANTED), GRANTED);
+    }
+}
