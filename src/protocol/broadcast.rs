@@ -4,10 +4,21 @@
 
 use super::wire0::ProtocolError;
 use super::wire0::object::each_entry;
-use crate::base::{Level, Payload};
+use crate::base::{ChannelId, Level, Payload};
 
 /// Most payload bytes that share a frame: 62 KiB, which leaves the rest for what is around them.
 pub const SHARED_PAYLOAD_BYTES_MAX: usize = 62 * 1024;
+
+/// News of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broadcast {
+    /// Of which.
+    pub channel: ChannelId,
+    /// Where the device stands once it has stored this.
+    pub level: Level,
+    /// What came, oldest first; none if the device was too far ahead and steps back.
+    pub payloads: Vec<Payload>,
+}
 
 /// How much of a channel a device lacks. Devices that lack the same and run the same image get the
 /// same frame, so this is what to share frames by.

@@ -12,13 +12,14 @@ mod server_frame;
 #[cfg(test)]
 mod tests;
 
+pub use super::broadcast::Broadcast;
 pub use broadcast::encode_broadcast;
 pub use connect::{Connack, Connect};
 pub use device_frame::{DeviceFrame, Outcome, Receipt};
 pub use error::ProtocolError;
 pub use frame::{RawFrame, kinds, split_frame};
 pub use reason::Reason;
-pub use server_frame::{AppNumber, Broadcast, Goaway, Message, ServerFrame};
+pub use server_frame::{AppNumber, Goaway, Message, ServerFrame};
 
 /// The byte with which a device opens a conversation on this wire.
 pub const VERSION: u8 = 1;

@@ -7,10 +7,10 @@ use super::device_frame::urgency;
 use super::frame::put_body;
 use super::reader::{Reader, VARINT_MAX, put_varint};
 use super::{
-    APPS_MAX, Connack, EXPIRY_SECONDS_MAX, PAYLOAD_BYTES_MAX, ProtocolError, RawFrame, Reason,
+    APPS_MAX, Broadcast, Connack, EXPIRY_SECONDS_MAX, PAYLOAD_BYTES_MAX, ProtocolError, RawFrame, Reason,
     SERVER_BODY_BYTES_MAX, kinds,
 };
-use crate::base::{AppId, ChannelId, Level, MessageId, Payload, Urgency};
+use crate::base::{AppId, MessageId, Payload, Urgency};
 
 /// A frame from a server to its device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,17 +47,6 @@ pub struct Message {
     pub id: MessageId,
     /// What the app's helper gets.
     pub payload: Payload,
-}
-
-/// News of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broadcast {
-    /// Of which.
-    pub channel: ChannelId,
-    /// Where the device stands once it has stored this.
-    pub level: Level,
-    /// What came, oldest first; none if the device was too far ahead and steps back.
-    pub payloads: Vec<Payload>,
 }
 
 /// Why the server ends the session and when to come back: after [`Goaway::after`], and a random part of

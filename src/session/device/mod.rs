@@ -15,10 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::EndReason;
-use crate::base::{AppId, ChannelId, Level, MessageId, Monotonic, Payload, Urgency};
+use crate::base::{AppId, MessageId, Monotonic, Payload, Urgency};
 use crate::protocol;
 use crate::protocol::wire1::{Goaway, Receipt};
 
+pub use crate::protocol::broadcast::Broadcast;
 pub use wire1::{RECEIPTS_MAX, Unconfirmed};
 
 /// How long devices wait for an answer unless told otherwise: what deployed ones do.
@@ -126,17 +127,6 @@ pub struct Message {
     pub expires_in: Option<Duration>,
     /// What the app's helper gets.
     pub payload: Payload,
-}
-
-/// News of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broadcast {
-    /// Of which.
-    pub channel: ChannelId,
-    /// Where the device stands once it has stored this.
-    pub level: Level,
-    /// What came, oldest first; none if the device was too far ahead and steps back.
-    pub payloads: Vec<Payload>,
 }
 
 impl Options {
