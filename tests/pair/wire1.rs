@@ -477,6 +477,32 @@ fn frames_before_connack_end_the_session() {
 }
 
 #[test]
+fn what_is_stored_is_acked_before_the_device_leaves_though_more_has_come() {
+    let mut pair = Pair::connected(usize::MAX);
+    let messages = posted(&pair, 1..4);
+    pair.deliver(&messages);
+    while let Some(bytes) = pair.server.poll_transmit() {
+        pair.device.handle_bytes(&bytes, pair.now.monotonic);
+    }
+    assert!(matches!(pair.device.poll_event(), Some(device::Event::Message(_))));
+    pair.device.ack();
+    pair.device.receipt(Receipt { message: messages[0].id, outcome: Outcome::Shown });
+    pair.device.leave();
+    let told = pair.run();
+    assert!(
+        matches!(
+            told.server[..],
+            [
+                server::Event::Acked(1),
+                server::Event::Receipt(_),
+                server::Event::Ended(EndReason::Left(Reason::Closing))
+            ]
+        ),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_device_may_leave_before_it_is_let_in() {
     let mut pair = Pair::new(connect(), Vec::new(), usize::MAX);
     let told = pair.run();

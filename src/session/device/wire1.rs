@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::{Broadcast, Event, Message, Rim};
+use super::{Event, Message, Rim};
 use crate::base::{AppId, MessageId, Monotonic, Urgency};
 use crate::protocol::wire1::{
     self, APPS_MAX, AppNumber, Connack, Connect, DeviceFrame, Outcome, ProtocolError, Reason, Receipt,
@@ -163,13 +163,17 @@ impl Conversation {
 
     /// The last words, and what the server may not have heard.
     pub fn end(&mut self, reason: &EndReason, rim: &mut Rim) -> Unconfirmed {
-        match reason {
-            EndReason::Frame(error) => self.say(&DeviceFrame::Bye(error.reason())),
-            EndReason::Shutdown => self.say(&DeviceFrame::Bye(Reason::Closing)),
-            EndReason::Timeout => self.say(&DeviceFrame::Bye(Reason::Timeout)),
+        let bye = match reason {
+            EndReason::Frame(error) => error.reason(),
+            EndReason::Shutdown => Reason::Closing,
+            EndReason::Timeout => Reason::Timeout,
             _ => return self.unconfirmed(),
-        }
-        self.flush_out(rim);
+        };
+        // Behind BYE nothing is read.
+        self.say_acks();
+        self.say_receipts();
+        self.say(&DeviceFrame::Bye(bye));
+        rim.send(mem::take(&mut self.outgoing).into());
         self.unconfirmed()
     }
 
@@ -201,7 +205,7 @@ impl Conversation {
 
     pub fn keep_alive(&mut self, keepalive: Duration) {
         let State::Open(open) = &self.state else { return };
-        self.keepalive = keepalive.min(open.keepalive_max);
+        self.keepalive = keepalive.clamp(Duration::from_secs(1), open.keepalive_max);
         self.say(&DeviceFrame::Keepalive(self.keepalive));
     }
 
@@ -221,23 +225,31 @@ impl Conversation {
 
     /// Gathers what is to be sent: all acks in one, and receipts if anything else goes.
     pub fn flush_out(&mut self, rim: &mut Rim) {
-        if let State::Open(open) = &mut self.state {
-            let settled = open.take_settled();
-            if !settled.is_empty() {
-                settled.iter().flatten().for_each(|id| self.stored.push_sent(*id));
-                self.say(&DeviceFrame::Ack(settled.len() as u64));
-            }
-        }
+        self.say_acks();
         if self.outgoing.is_empty() {
             return;
         }
+        self.say_receipts();
         if let State::Open(open) = &mut self.state {
             open.ping_due = self.now + self.keepalive;
-            for receipt in self.receipts.take_unsent() {
-                self.say(&DeviceFrame::Receipt(receipt));
-            }
         }
         rim.send(mem::take(&mut self.outgoing).into());
+    }
+
+    fn say_acks(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        let settled = open.take_settled();
+        if !settled.is_empty() {
+            settled.iter().flatten().for_each(|id| self.stored.push_sent(*id));
+            self.say(&DeviceFrame::Ack(settled.len() as u64));
+        }
+    }
+
+    fn say_receipts(&mut self) {
+        let State::Open(_) = self.state else { return };
+        for receipt in self.receipts.take_unsent() {
+            self.say(&DeviceFrame::Receipt(receipt));
+        }
     }
 
     fn say(&mut self, frame: &DeviceFrame) {
@@ -294,8 +306,7 @@ impl Conversation {
             ServerFrame::Message(message) => self.take_message(message, rim)?,
             ServerFrame::Broadcast(broadcast) => {
                 open.take(None, Progress::Untold, self.window)?;
-                let wire1::Broadcast { channel, level, payloads } = broadcast;
-                rim.tell(Event::Broadcast(Broadcast { channel, level, payloads }));
+                rim.tell(Event::Broadcast(broadcast));
             }
             ServerFrame::Connack(_) => return Err(ProtocolError::Unexpected("CONNACK")),
             ServerFrame::Goaway(_) => {}
