@@ -36,6 +36,26 @@ fn a_posted_message_is_printed_and_acked() {
 }
 
 #[test]
+fn what_came_together_is_printed_and_acked_together() {
+    for wire in ["0", "1"] {
+        let folder = folder("");
+        let server = serve(&folder);
+        server.notify("carol", "1");
+        server.notify("carol", "2");
+        let device = carol_on(wire, &server, &["--count", "1"]);
+        device.line();
+        let (status, lines) = device.wait();
+        assert!(status.success());
+        assert_eq!(lines, ["chatter: 1", "chatter: 2"], "wire {wire}");
+
+        server.notify("carol", "3");
+        let again = carol_on(wire, &server, &["--count", "1"]);
+        again.line();
+        assert_eq!(again.line(), "chatter: 3", "wire {wire}");
+    }
+}
+
+#[test]
 fn json_lines_say_the_same_to_programs() {
     let folder = folder("");
     let server = serve(&folder);

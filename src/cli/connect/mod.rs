@@ -58,7 +58,7 @@ pub struct Arguments {
     /// A file with the credential, on wire 1: at most 64 bytes, taken as they are
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
-    /// Exit when so many messages have come
+    /// Exit when so many messages have come, and those that came together with the last of them
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
     /// Print one JSON object a line: its `event` is connected, message, broadcast, expired, warned,
@@ -198,12 +198,13 @@ fn print_all(
             connection.ack();
             wanted = wanted.saturating_sub(messages_in(&event));
         }
-        if wanted == 0 {
+        // What came in one frame of wire 0 is acked as a whole, so it is printed as a whole.
+        if wanted == 0 && !connection.session().has_events() {
             connection.close();
             return Ok(Stop::Enough);
         }
     }
-    Ok(Stop::Ended)
+    Ok(if wanted == 0 { Stop::Enough } else { Stop::Ended })
 }
 
 fn messages_in(event: &Event) -> u64 {
