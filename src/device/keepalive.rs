@@ -16,9 +16,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// The shortest silence, in seconds. NATs that forget sooner would cost a phone its battery.
-pub const SILENCE_SECONDS_MIN: u32 = 60;
+pub const KEEPALIVE_SECONDS_MIN: u32 = 60;
 /// The longest silence, in seconds: what RFC 5382 asks of NATs, and servers grant.
-pub const SILENCE_SECONDS_MAX: u32 = 7_200;
+pub const KEEPALIVE_SECONDS_MAX: u32 = 7_200;
 /// Most networks that are remembered: those of a traveller's months. The one not used for longest is
 /// forgotten first.
 pub const NETWORKS_MAX: usize = 64;
@@ -67,7 +67,7 @@ impl Learner {
     pub fn silence(&self, network: &str, granted: Duration) -> Duration {
         let name = cut(network);
         let known = self.networks.iter().find(|known| known.name == name);
-        let next = known.map_or(SILENCE_SECONDS_MIN, Network::next);
+        let next = known.map_or(KEEPALIVE_SECONDS_MIN, Network::next);
         Duration::from_secs(next.into()).min(granted)
     }
 
@@ -92,8 +92,8 @@ impl Learner {
         self.networks.drain(..excess);
         for network in &mut self.networks {
             network.name = cut(&network.name).to_owned();
-            network.works = network.works.min(SILENCE_SECONDS_MAX);
-            network.fails = network.fails.filter(|fails| *fails > network.works.max(SILENCE_SECONDS_MIN));
+            network.works = network.works.min(KEEPALIVE_SECONDS_MAX);
+            network.fails = network.fails.filter(|fails| *fails > network.works.max(KEEPALIVE_SECONDS_MIN));
         }
         self
     }
@@ -121,7 +121,7 @@ impl Network {
             Some(fails) if self.works.saturating_mul(2) < fails => self.works.saturating_mul(2),
             Some(_) => self.works * STEP_PERCENT / 100,
         };
-        next.clamp(SILENCE_SECONDS_MIN, SILENCE_SECONDS_MAX)
+        next.clamp(KEEPALIVE_SECONDS_MIN, KEEPALIVE_SECONDS_MAX)
     }
 
     fn is_close_to(&self, fails: u32) -> bool {
@@ -129,22 +129,25 @@ impl Network {
     }
 
     fn survived(&mut self, silence: u32) {
-        self.losses = 0;
-        self.works = self.works.max(silence.min(SILENCE_SECONDS_MAX));
+        // A shorter silence, ended by traffic, says nothing of the proven one.
+        if silence >= self.works {
+            self.losses = 0;
+        }
+        self.works = self.works.max(silence.min(KEEPALIVE_SECONDS_MAX));
         // The loss that was seen was no fault of the NAT's.
         self.fails = self.fails.filter(|fails| *fails > self.works);
     }
 
     fn lost(&mut self, silence: u32) {
         if silence <= self.works {
-            self.losses += 1;
+            self.losses = self.losses.saturating_add(1);
             if self.losses < LOSSES_AT_PROVEN {
                 return;
             }
             (self.works, self.fails, self.losses) = (0, None, 0);
         }
         let fails = self.fails.map_or(silence, |fails| fails.min(silence));
-        self.fails = (fails > SILENCE_SECONDS_MIN).then_some(fails);
+        self.fails = (fails > KEEPALIVE_SECONDS_MIN).then_some(fails);
     }
 }
 
@@ -161,7 +164,7 @@ fn cut(network: &str) -> &str {
 mod tests {
     use super::*;
 
-    const GRANTED: Duration = Duration::from_secs(SILENCE_SECONDS_MAX as u64);
+    const GRANTED: Duration = Duration::from_secs(KEEPALIVE_SECONDS_MAX as u64);
 
     /// A NAT that forgets a connection that was silent for `timeout` or, if it is `strict`, for as long.
     #[derive(Clone, Copy)]
@@ -191,7 +194,7 @@ mod tests {
 
     fn assert_settled(learner: &Learner, network: &str, nat: Nat) {
         let silence = learner.silence(network, GRANTED).as_secs();
-        let most = nat.timeout.min(SILENCE_SECONDS_MAX.into());
+        let most = nat.timeout.min(KEEPALIVE_SECONDS_MAX.into());
         assert!(learner.is_settled(network), "{}", nat.timeout);
         assert!(silence * 100 >= most * 85 && silence <= most, "{silence} of {most}");
     }
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn it_finds_every_timeout_from_a_minute_to_three_hours() {
-        for timeout in SILENCE_SECONDS_MIN as u64 + 1..=10_800 {
+        for timeout in KEEPALIVE_SECONDS_MIN as u64 + 1..=10_800 {
             let nat = Nat { timeout, strict: timeout % 2 == 0 };
             let mut learner = Learner::default();
             assert!(live(&mut learner, "home", nat, 25) <= 5, "{timeout}");
@@ -249,6 +252,21 @@ mod tests {
     }
 
     #[test]
+    fn traffic_between_two_losses_does_not_hide_that_the_nat_has_changed() {
+        let mut learner = Learner::default();
+        live(&mut learner, "home", Nat { timeout: 1_800, strict: false }, 30);
+        let before = learner.silence("home", GRANTED);
+        for observed in [
+            Observation::Lost(before),
+            Observation::Survived(Duration::from_secs(70)),
+            Observation::Lost(before),
+        ] {
+            learner.observe("home", observed);
+        }
+        assert!(learner.silence("home", GRANTED) < before);
+    }
+
+    #[test]
     fn one_loss_at_a_proven_silence_is_a_coincidence() {
         let mut learner = Learner::default();
         live(&mut learner, "home", Nat { timeout: 1_800, strict: false }, 30);
@@ -277,7 +295,7 @@ mod tests {
     fn a_nat_below_the_shortest_silence_is_left_at_that() {
         let mut learner = Learner::default();
         live(&mut learner, "home", Nat { timeout: 30, strict: false }, 20);
-        assert_eq!(learner.silence("home", GRANTED).as_secs(), u64::from(SILENCE_SECONDS_MIN));
+        assert_eq!(learner.silence("home", GRANTED).as_secs(), u64::from(KEEPALIVE_SECONDS_MIN));
     }
 
     #[test]
@@ -304,8 +322,10 @@ mod tests {
         live(&mut learner, "home", Nat { timeout: 1_800, strict: false }, 30);
         let stored = serde_json::to_string(&learner).expect("plain");
         assert_eq!(serde_json::from_str::<Learner>(&stored).expect("written above").sanitized(), learner);
-        let damaged = r#"{"networks":[{"name":"home","works":4000000000,"fails":3,"losses":200}]}"#;
-        let learner = serde_json::from_str::<Learner>(damaged).expect("well-formed").sanitized();
+        let damaged = r#"{"networks":[{"name":"home","works":4000000000,"fails":3,"losses":255}]}"#;
+        let mut learner = serde_json::from_str::<Learner>(damaged).expect("well-formed").sanitized();
         assert_eq!(learner.silence("home", GRANTED), GRANTED);
+        learner.observe("home", Observation::Lost(GRANTED));
+        assert!(learner.silence("home", GRANTED) < GRANTED);
     }
 }

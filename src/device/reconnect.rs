@@ -12,17 +12,19 @@ const LAST: Duration = Duration::from_secs(192);
 /// device would chase one another.
 const TAKEN_OVER: Duration = Duration::from_secs(60);
 /// The longest that a GOAWAY is obeyed, spread included: a broken server must not silence a device for good.
-const GOAWAY_MAX: Duration = Duration::from_secs(24 * 3600);
+pub const AWAY_SECONDS_MAX: u64 = 3_600;
+const GOAWAY_MAX: Duration = Duration::from_secs(AWAY_SECONDS_MAX);
 
-/// Counts the failures since the device was last let in.
+/// Counts the failures since a session last proved itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The server let the device in.
-    pub fn connected(&mut self) {
+    /// The server let the device in, and then sent a PONG or a delivery. CONNACK alone proves little: a
+    /// server that is going down sends that too.
+    pub fn proved(&mut self) {
         self.failures = 0;
     }
 
@@ -62,7 +64,7 @@ mod tests {
         let mut backoff = Backoff::default();
         let bounds: Vec<u64> = (0..10).map(|_| backoff.failed(1.0).as_secs()).collect();
         assert_eq!(bounds, [1, 2, 4, 8, 16, 32, 64, 128, 192, 192]);
-        backoff.connected();
+        backoff.proved();
         assert_eq!(backoff.failed(1.0), FIRST);
     }
 
