@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lomiri_push::base::{ChannelId, Monotonic, Now, Payload, Wall};
+use lomiri_push::base::{ChannelId, MessageId, Monotonic, Now, Payload, Urgency, Wall};
 use lomiri_push::protocol::wire0::{Broadcast, Connect, DeviceMessage, ServerMessage};
+use lomiri_push::protocol::wire1;
 use lomiri_push::session::{device, server};
 
 const ROUNDS: u64 = 3_000;
@@ -110,9 +111,12 @@ fn feed_server(pieces: Vec<Vec<u8>>) -> bool {
     ended
 }
 
+fn on_wire0() -> device::Options {
+    device::Options::new(Connect::new("carol".parse().expect("valid")).into())
+}
+
 /// Feeds a device's session, whose owner acks at once.
-fn feed_device(pieces: Vec<Vec<u8>>) -> bool {
-    let options = device::Options::new(Connect::new("carol".parse().expect("valid")).into());
+fn feed_device(options: device::Options, pieces: Vec<Vec<u8>>) -> bool {
     let now = Monotonic::default();
     let mut session = device::Session::new(options, now).expect("short");
     let mut ended = false;
@@ -169,7 +173,7 @@ fn random_bytes_never_make_a_device_session_panic() {
     for seed in 0..ROUNDS {
         let mut random = Noise::new(seed);
         let bytes = noise(&mut random, &connack);
-        feed_device(random.pieces(bytes));
+        feed_device(on_wire0(), random.pieces(bytes));
     }
 }
 
@@ -182,7 +186,74 @@ fn damaged_conversations_never_make_a_device_session_panic() {
         let mut pieces = vec![connack.to_vec(), broadcast().to_vec(), ping().to_vec(), broadcast().to_vec()];
         let damaged = random.below(pieces.len());
         random.damage(&mut pieces[damaged]);
-        survived += u64::from(!feed_device(pieces));
+        survived += u64::from(!feed_device(on_wire0(), pieces));
     }
     assert!((1..ROUNDS).contains(&survived), "{survived}: the damage must sometimes matter");
+}
+
+fn wire1_connect() -> Vec<u8> {
+    let connect = wire1::Connect::new("carol".parse().expect("valid"), Duration::from_secs(60));
+    let mut bytes = vec![wire1::VERSION];
+    wire1::DeviceFrame::Connect(Box::new(connect)).encode(&mut bytes).expect("short");
+    bytes
+}
+
+fn wire1_server_frames() -> Vec<Vec<u8>> {
+    let id = wire1::AppNumber::new(0).expect("the first");
+    let message = wire1::Message {
+        app: id,
+        urgency: Urgency::Normal,
+        expires: Duration::from_secs(60),
+        id: MessageId([1; 16]),
+        payload: Payload::from_json(b"{}").expect("JSON"),
+    };
+    let connack = wire1::Connack { time: Wall(1), keepalive_max: Duration::from_secs(60), window: 8 };
+    let frames = [
+        wire1::ServerFrame::Connack(connack),
+        wire1::ServerFrame::App(id, "chatter".parse().expect("valid")),
+        wire1::ServerFrame::Message(message.clone()),
+        wire1::ServerFrame::Message(message),
+    ];
+    let encode = |frame: &wire1::ServerFrame| {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        bytes
+    };
+    frames.iter().map(encode).collect()
+}
+
+fn on_wire1() -> device::Options {
+    let connect = wire1::Connect::new("carol".parse().expect("valid"), Duration::from_secs(60));
+    device::Options::new(connect.into())
+}
+
+#[test]
+fn neither_side_of_wire_1_panics_at_random_bytes() {
+    for seed in 0..ROUNDS {
+        let mut random = Noise::new(seed);
+        let bytes = noise(&mut random, &wire1_connect());
+        feed_server(random.pieces(bytes));
+        let bytes = noise(&mut random, &wire1_server_frames().concat());
+        feed_device(on_wire1(), random.pieces(bytes));
+    }
+}
+
+#[test]
+fn neither_side_of_wire_1_panics_at_damaged_conversations() {
+    let (mut server_survived, mut device_survived) = (0, 0);
+    for seed in 0..ROUNDS {
+        let mut random = Noise::new(seed);
+        let ack_and_ping = vec![0x40, 1, 0x02];
+        let mut pieces = vec![wire1_connect(), ack_and_ping.clone(), ack_and_ping];
+        let damaged = random.below(pieces.len());
+        random.damage(&mut pieces[damaged]);
+        server_survived += u64::from(!feed_server(pieces));
+        let mut pieces = wire1_server_frames();
+        let damaged = random.below(pieces.len());
+        random.damage(&mut pieces[damaged]);
+        device_survived += u64::from(!feed_device(on_wire1(), pieces));
+    }
+    for survived in [server_survived, device_survived] {
+        assert!((1..ROUNDS).contains(&survived), "{survived}: the damage must sometimes matter");
+    }
 }

@@ -214,3 +214,155 @@ impl Delivery {
         acked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Payload, SessionId, Wall};
+
+    fn device() -> DeviceId {
+        "carol".parse().expect("valid")
+    }
+
+    fn carol(least: Urgency, stored: Vec<MessageId>) -> Delivery {
+        Delivery::new(device(), "?/?".into(), Level(0), least, stored)
+    }
+
+    /// Carol, of whom the queue has said that nothing is pending.
+    fn current(least: Urgency) -> Delivery {
+        let mut delivery = carol(least, Vec::new());
+        delivery.ask();
+        delivery.take(&page(&[], 0));
+        assert!(delivery.is_current());
+        delivery
+    }
+
+    fn message(seq: u64, urgency: Urgency) -> Arc<PendingMessage> {
+        Arc::new(PendingMessage {
+            id: MessageId::new(Seq(seq), [0; 8]),
+            app: "chatter".parse().expect("valid"),
+            expires: Wall(1_000),
+            urgency,
+            payload: Payload::from_json(b"1").expect("JSON"),
+        })
+    }
+
+    fn page(messages: &[(u64, Urgency)], newest: u64) -> Page {
+        let messages = messages.iter().map(|&(seq, urgency)| message(seq, urgency)).collect();
+        Page { device: device(), session: SessionId(1), messages, more: false, newest: Seq(newest) }
+    }
+
+    impl Delivery {
+        /// Sends all of a page that is to be sent; says which.
+        fn take(&mut self, page: &Page) -> Vec<u64> {
+            let arrived = self.page_came(page);
+            arrived.messages.iter().for_each(|message| self.sent(message.id.seq()));
+            arrived.passes.into_iter().for_each(|seq| self.passed(seq));
+            arrived.messages.iter().map(|message| message.id.seq().0).collect()
+        }
+    }
+
+    #[test]
+    fn a_device_that_connects_is_current_only_when_the_queue_has_said_so() {
+        let mut delivery = carol(Urgency::VeryLow, Vec::new());
+        assert!(!delivery.is_current());
+        assert_eq!(delivery.ask(), Seq(0));
+        assert!(!delivery.is_current());
+        delivery.take(&page(&[], 0));
+        assert!(delivery.is_current());
+    }
+
+    #[test]
+    fn a_message_queued_while_a_page_is_on_its_way_is_asked_for_again() {
+        let mut delivery = carol(Urgency::VeryLow, Vec::new());
+        delivery.ask();
+        delivery.queued(&message(6, Urgency::Normal));
+        assert_eq!(delivery.take(&page(&[(5, Urgency::Normal)], 5)), [5]);
+        assert!(!delivery.is_current());
+        assert_eq!(delivery.ask(), Seq(5));
+        delivery.take(&page(&[], 5));
+        assert!(delivery.is_current(), "a message that was cleared meanwhile is not asked for for ever");
+    }
+
+    #[test]
+    fn what_is_less_urgent_waits_until_something_urgent_takes_it_along() {
+        let mut delivery = current(Urgency::High);
+        let low = message(1, Urgency::Low);
+        assert!(!delivery.may_send(&low));
+        delivery.queued(&low);
+        assert!(delivery.is_current(), "it is not even asked for");
+        let high = message(2, Urgency::High);
+        assert!(!delivery.may_send(&high), "it must not overtake");
+        delivery.queued(&high);
+        assert!(!delivery.is_current());
+        assert_eq!((delivery.least(), delivery.ask()), (Urgency::High, Seq(0)));
+        assert_eq!(delivery.take(&page(&[(1, Urgency::Low), (2, Urgency::High)], 2)), [1, 2]);
+        let low = message(3, Urgency::Low);
+        assert!(!delivery.may_send(&low), "once all has gone, the rest waits again");
+        assert!(delivery.may_send(&message(4, Urgency::High)));
+    }
+
+    #[test]
+    fn a_broadcast_and_a_device_that_asks_take_along_what_waits() {
+        for release in [Delivery::release, |delivery: &mut Delivery| delivery.sent_broadcast(Level(1))] {
+            let mut delivery = current(Urgency::High);
+            delivery.queued(&message(1, Urgency::Low));
+            release(&mut delivery);
+            assert!(!delivery.is_current());
+            assert_eq!((delivery.least(), delivery.ask()), (Urgency::VeryLow, Seq(0)));
+            assert_eq!(delivery.take(&page(&[(1, Urgency::Low)], 1)), [1]);
+            assert_eq!(delivery.least(), Urgency::High);
+        }
+    }
+
+    #[test]
+    fn what_a_device_wants_more_of_while_a_page_is_on_its_way_is_asked_for_again() {
+        for want in [Delivery::release, |delivery: &mut Delivery| delivery.want(Urgency::Low)] {
+            let mut delivery = carol(Urgency::High, Vec::new());
+            delivery.ask();
+            want(&mut delivery);
+            assert!(delivery.take(&page(&[], 1)).is_empty(), "nothing was as urgent as asked");
+            assert!(!delivery.is_current());
+            assert!(delivery.least() <= Urgency::Low);
+            assert_eq!(delivery.ask(), Seq(0));
+            assert_eq!(delivery.take(&page(&[(1, Urgency::Low)], 1)), [1]);
+        }
+    }
+
+    #[test]
+    fn a_page_without_anything_urgent_is_held_and_not_asked_for_again() {
+        let mut delivery = carol(Urgency::High, Vec::new());
+        delivery.ask();
+        assert!(delivery.take(&page(&[], 7)).is_empty());
+        assert!(delivery.is_current());
+        delivery.want(Urgency::Low);
+        assert_eq!((delivery.is_current(), delivery.ask()), (false, Seq(0)));
+    }
+
+    #[test]
+    fn what_the_device_has_stored_is_acked_and_not_sent() {
+        let stored = vec![message(1, Urgency::Normal).id];
+        let mut delivery = carol(Urgency::VeryLow, stored.clone());
+        delivery.ask();
+        let page = page(&[(1, Urgency::Normal), (2, Urgency::Normal)], 2);
+        let arrived = delivery.page_came(&page);
+        assert_eq!((arrived.stored.clone(), arrived.messages.len()), (vec![Seq(1)], 1));
+        let other_number = vec![MessageId::new(Seq(1), [9; 8])];
+        let mut delivery = carol(Urgency::VeryLow, other_number);
+        delivery.ask();
+        assert_eq!(delivery.take(&page), [1, 2], "the whole id counts, not its number alone");
+    }
+
+    #[test]
+    fn acks_are_for_the_oldest_deliveries_in_order() {
+        let mut delivery = current(Urgency::VeryLow);
+        delivery.sent(Seq(1));
+        delivery.sent_broadcast(Level(4));
+        delivery.sent(Seq(2));
+        assert!(delivery.awaits_broadcast_ack());
+        let acked = delivery.acked(2);
+        assert_eq!(acked, Acked { messages: vec![Seq(1)], broadcasts: 1 });
+        assert_eq!((delivery.level, delivery.awaits_broadcast_ack()), (Level(4), false));
+        assert_eq!(delivery.acked(1).messages, [Seq(2)]);
+    }
+}
