@@ -330,6 +330,20 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_delivery_goes_along_over_many_pages_though_none_of_it_is_urgent() {
+        let mut delivery = carol(Urgency::High, Vec::new());
+        delivery.ask();
+        let first = Page { more: true, ..page(&[(1, Urgency::High)], 3) };
+        assert_eq!(delivery.take(&first), [1]);
+        assert_eq!(
+            (delivery.is_current(), delivery.least(), delivery.ask()),
+            (false, Urgency::VeryLow, Seq(1))
+        );
+        assert_eq!(delivery.take(&page(&[(2, Urgency::Low), (3, Urgency::Low)], 3)), [2, 3]);
+        assert_eq!((delivery.is_current(), delivery.least()), (true, Urgency::High));
+    }
+
+    #[test]
     fn a_page_without_anything_urgent_is_held_and_not_asked_for_again() {
         let mut delivery = carol(Urgency::High, Vec::new());
         delivery.ask();

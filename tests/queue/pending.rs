@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{Seq, Wall};
-use lomiri_push::queue::{Command, Event, Limits, Notify, Refusal};
+use lomiri_push::base::{Seq, Urgency, Wall};
+use lomiri_push::queue::{Command, Event, Limits, Notify, Page, Refusal};
 
 use super::world::{World, device, fetch, notify, post, text};
 
@@ -143,6 +143,42 @@ fn a_message_larger_than_a_page_still_comes() {
     let mut world = World::new(Limits { page_bytes_max: 1, ..Limits::default() });
     world.promise([post("carol", "a", "1"), post("carol", "a", "2")]);
     assert_eq!(world.pending("carol"), ["1", "2"]);
+}
+
+#[test]
+fn a_page_is_empty_unless_something_is_as_urgent_as_asked() {
+    let mut world = World::new(Limits::default());
+    let posted = |json: &str, urgency| Command::Notify(Notify { urgency, ..notify("carol", "a", json) });
+    world.promise([posted("1", Urgency::Low), posted("2", Urgency::VeryLow)]);
+    let held = world.page_of("carol", Seq(0), Urgency::Normal, 9);
+    assert_eq!((held.messages.len(), held.more), (0, false));
+    assert_eq!(held.newest, world.page("carol", Seq(0)).newest, "what is held back is known of");
+    let wanted = world.page_of("carol", Seq(0), Urgency::Low, 9);
+    assert_eq!(wanted.messages.len(), 2, "what is less urgent goes along");
+    let first = wanted.messages[0].id.seq();
+    assert_eq!(world.page_of("carol", first, Urgency::Low, 9).messages.len(), 0);
+    world.promise([posted("3", Urgency::High)]);
+    let urgencies = |page: Page| page.messages.iter().map(|message| message.urgency).collect::<Vec<_>>();
+    let all = world.page_of("carol", Seq(0), Urgency::High, 9);
+    assert_eq!(urgencies(all), [Urgency::Low, Urgency::VeryLow, Urgency::High]);
+}
+
+#[test]
+fn what_has_expired_makes_no_page_urgent() {
+    let mut world = World::new(Limits::default());
+    let expires = world.now.wall + Duration::from_secs(5);
+    let high = Notify { urgency: Urgency::High, expires, ..notify("carol", "a", "1") };
+    world.promise([Command::Notify(high), post("carol", "a", "2")]);
+    world.now.wall = expires;
+    assert_eq!(world.page_of("carol", Seq(0), Urgency::High, 9).messages.len(), 0);
+}
+
+#[test]
+fn a_page_holds_no_more_than_the_session_takes() {
+    let mut world = World::new(Limits::default());
+    world.promise((0..5).map(|number| post("carol", "a", &number.to_string())));
+    let page = world.page_of("carol", Seq(0), Urgency::VeryLow, 2);
+    assert_eq!((page.messages.len(), page.more), (2, true));
 }
 
 #[test]

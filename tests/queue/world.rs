@@ -109,7 +109,12 @@ impl World {
     }
 
     pub fn page(&mut self, of: &str, after: Seq) -> Page {
-        match self.one(fetch(of, after)) {
+        self.page_of(of, after, Urgency::VeryLow, usize::MAX)
+    }
+
+    pub fn page_of(&mut self, of: &str, after: Seq, least: Urgency, messages_max: usize) -> Page {
+        let (device, session) = (device(of), SessionId(1));
+        match self.one(Command::Fetch { device, session, after, least, messages_max }) {
             Answer::Page(page) => page,
             answer => panic!("no page: {answer:?}"),
         }
