@@ -14,6 +14,10 @@ mod logging;
 mod own_certificate;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "server")]
+mod ticket_keys;
+#[cfg(feature = "server")]
+mod whole_file;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -2,13 +2,13 @@
 //! folder beside the queue, found again at every later start. Does not know who trusts it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+use super::whole_file::write_whole;
 
 /// Anyone may see a certificate; devices need it to know the server.
 const CERTIFICATE_MODE: u32 = 0o644;
@@ -66,9 +66,14 @@ pub fn make_if_missing(folder: &Path, names: &[&str]) -> Result<bool, Certificat
     }
     let key = KeyPair::generate()?; // ECDSA P-256
     let certificate = parameters(names)?.self_signed(&key)?;
-    write_whole(&key_path, key.serialize_pem().as_bytes(), KEY_MODE)?;
-    write_whole(&chain_path, certificate.pem().as_bytes(), CERTIFICATE_MODE)?;
+    write(&key_path, &key.serialize_pem(), KEY_MODE)?;
+    write(&chain_path, &certificate.pem(), CERTIFICATE_MODE)?;
     Ok(true)
+}
+
+fn write(path: &Path, pem: &str, mode: u32) -> Result<(), CertificateError> {
+    write_whole(path, pem.as_bytes(), mode)
+        .map_err(|source| CertificateError::File { path: path.into(), source })
 }
 
 /// Valid for `names` and for this machine as it calls itself; without end, for nobody renews it.
@@ -83,24 +88,12 @@ fn parameters(names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
     Ok(parameters)
 }
 
-/// The file is there with all of its content and its mode, or not at all.
-fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), CertificateError> {
-    let write = || {
-        let unfinished = path.with_extension("pem.new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|source| CertificateError::File { path: path.into(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use rustls::client::verify_server_name;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};

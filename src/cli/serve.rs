@@ -17,12 +17,14 @@ use signal_hook::iterator::Signals;
 use super::certificates::Shown;
 use super::config::{CertificateFiles, Config, Flags, Surroundings};
 use super::own_certificate::{chain_path, key_path, make_if_missing};
+use super::ticket_keys::KeyFile;
 use super::{Failure, logging, say};
 use crate::api::{self, StatsCredential};
 use crate::queue::Limits;
 use crate::reactor::{self, Clock, Control, Server};
 use crate::session;
 use crate::store::{Disk, DurableQueue};
+use crate::tls::{ServerOptions, Tickets, server_config};
 
 /// Runs the push server
 ///
@@ -93,7 +95,9 @@ fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(),
     devices.warn_unless_for(&config.delivery_domain);
 
     let certificates = Certificates { devices, http };
-    let server = Server::start(options(&config, &certificates), queue)
+    let tickets = tickets(&config, &certificates.devices)
+        .map_err(|error| failed("cannot start the thread that rotates ticket keys", &error))?;
+    let server = Server::start(options(&config, &certificates, tickets), queue)
         .map_err(|error| Failure::Run(error.to_string()))?;
     handle_signals(signals, server.control(), certificates);
     server.wait().map_err(|error| failed("stopped", &error))?;
@@ -144,12 +148,26 @@ fn own_certificate(config: &Config, around: &Surroundings) -> Result<Shown, Fail
     Shown::load(files).map_err(|error| failed("the server's own certificate", &error))
 }
 
-fn options(config: &Config, certificates: &Certificates) -> reactor::Options {
+/// Tickets for devices, if they are wanted, under keys that are in the data folder.
+fn tickets(config: &Config, shown: &Shown) -> io::Result<Option<Arc<Tickets>>> {
+    if !config.tls_tickets {
+        return Ok(None);
+    }
+    let clock = Clock::new();
+    let file = KeyFile::open(config.data_dir.path(), clock.now().wall);
+    let tickets = Tickets::new(file.keys(), shown.certificates());
+    file.keep_rotating(tickets.clone(), clock)?;
+    Ok(Some(tickets))
+}
+
+fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tickets>>) -> reactor::Options {
+    let post_quantum = config.tls_post_quantum;
+    let http = ServerOptions { tickets: None, post_quantum };
     reactor::Options {
         devices: config.addr,
         http: config.http_addr,
-        certificates: certificates.devices.certificates(),
-        http_certificates: certificates.http.as_ref().map(Shown::certificates),
+        tls: server_config(&certificates.devices.certificates(), &ServerOptions { tickets, post_quantum }),
+        http_tls: certificates.http.as_ref().map(|shown| server_config(&shown.certificates(), &http)),
         shards: config.shards,
         connections_max: Some(config.connections_max),
         session: session::server::Options {

@@ -225,7 +225,9 @@ mod tests {
 
     use super::*;
     use crate::protocol::wire0::{Connect, Notification, ServerMessage};
-    use crate::tls::{Certificates, ServerConfig, Trust, device_config, server_config};
+    use crate::tls::{
+        Certificates, DeviceOptions, ServerConfig, ServerOptions, Trust, device_config, server_config,
+    };
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -238,11 +240,12 @@ mod tests {
         let server = Server {
             addr: listener.local_addr().expect("bound").to_string(),
             name: ServerName::try_from("localhost").expect("a name"),
-            tls: device_config(&Trust::CaPem(chain.into_bytes())).expect("a certificate"),
+            tls: device_config(&Trust::CaPem(chain.into_bytes()), DeviceOptions::default())
+                .expect("a certificate"),
         };
         let thread = thread::spawn(move || {
             let (stream, _) = listener.accept().expect("a device");
-            serve(Peer::new(stream, &server_config(&certificates)))
+            serve(Peer::new(stream, &server_config(&certificates, &ServerOptions::default())))
         });
         (server, thread)
     }

@@ -22,7 +22,6 @@ use super::{LISTENER, WAKER};
 use crate::base::ShardId;
 use crate::broker::{self, Broker};
 use crate::store::{DurableQueue, Store};
-use crate::tls::server_config;
 
 /// What a server listens with.
 pub(super) struct Listeners {
@@ -90,7 +89,6 @@ fn shards<S: Store>(
     senders: &[InboxSender<ToShard>],
 ) -> io::Result<Vec<Shard>> {
     let slots = Slots::new(listeners.connections_max);
-    let tls = server_config(&options.certificates);
     let session = Arc::new(options.session);
     let session_ids = Arc::new(AtomicU64::new(0));
     let make = |(index, (seat, inbox)): (usize, (Seat, _))| {
@@ -102,7 +100,7 @@ fn shards<S: Store>(
             id,
             poll: seat.poll,
             acceptor,
-            tls: tls.clone(),
+            tls: options.tls.clone(),
             broker: Broker::new(broker, queue.channel()),
             inbox,
             shards: senders.to_vec(),
@@ -125,7 +123,7 @@ fn api_loop(
     Ok(ApiLoop::new(api_loop::Parts {
         poll,
         acceptor,
-        tls: options.http_certificates.as_ref().map(server_config),
+        tls: options.http_tls.clone(),
         options: Arc::new(options.api.clone()),
         write_timeout: options.http_write_timeout,
         inbox,

@@ -15,7 +15,7 @@ use super::threads::Threads;
 use crate::api;
 use crate::session;
 use crate::store::{DurableQueue, Store, StoreError};
-use crate::tls::Certificates;
+use crate::tls::ServerConfig;
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ pub struct Options {
     pub devices: SocketAddr,
     /// Where the API listens; port 0 means a free one.
     pub http: SocketAddr,
-    /// What devices are shown.
-    pub certificates: Arc<Certificates>,
-    /// What callers of the API are shown; without one it speaks plain HTTP.
-    pub http_certificates: Option<Arc<Certificates>>,
+    /// How devices are spoken to.
+    pub tls: Arc<ServerConfig>,
+    /// How callers of the API are; without it in plain HTTP.
+    pub http_tls: Option<Arc<ServerConfig>>,
     /// How many device loops there are; at least 1.
     pub shards: usize,
     /// Most connections of devices, at least 1; without it, as many as descriptors allow.

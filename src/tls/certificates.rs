@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -13,29 +14,44 @@ use super::config::{ConfigError, provider};
 
 /// The certificate that new connections are shown. Handshakes read it; a renewal writes it.
 pub struct Certificates {
-    current: RwLock<Arc<CertifiedKey>>,
+    current: RwLock<Current>,
+}
+
+struct Current {
+    key: Arc<CertifiedKey>,
+    /// SHA-256 of the server's own certificate.
+    fingerprint: [u8; 32],
 }
 
 impl Certificates {
     /// From PEM texts: the chain with the server's own certificate first, and its private key
     /// (PKCS #8, PKCS #1 or SEC 1).
     pub fn new(chain_pem: &[u8], key_pem: &[u8]) -> Result<Arc<Certificates>, ConfigError> {
-        let current = RwLock::new(certified_key(chain_pem, key_pem)?);
+        let current = RwLock::new(current(chain_pem, key_pem)?);
         Ok(Arc::new(Certificates { current }))
     }
 
     /// The same, for connections that come from now on; those that are open keep theirs. On error
     /// nothing changes.
     pub fn replace(&self, chain_pem: &[u8], key_pem: &[u8]) -> Result<(), ConfigError> {
-        let renewed = certified_key(chain_pem, key_pem)?;
+        let renewed = current(chain_pem, key_pem)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         Ok(())
+    }
+
+    /// SHA-256 of the server's own certificate, of those that new connections are shown.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        self.read(|current| current.fingerprint)
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Current) -> T) -> T {
+        f(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.read(|current| current.key.clone()))
     }
 }
 
@@ -45,10 +61,13 @@ impl fmt::Debug for Certificates {
     }
 }
 
-fn certified_key(chain_pem: &[u8], key_pem: &[u8]) -> Result<Arc<CertifiedKey>, ConfigError> {
+fn current(chain_pem: &[u8], key_pem: &[u8]) -> Result<Current, ConfigError> {
     let chain = certificates_in(chain_pem)?;
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest(&SHA256, &chain[0]).as_ref());
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ConfigError::KeyPem)?;
-    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(ConfigError::Certificate)
+    let key = CertifiedKey::from_der(chain, key, &provider()).map_err(ConfigError::Certificate)?;
+    Ok(Current { key: Arc::new(key), fingerprint })
 }
 
 /// All certificates in a PEM text, in order; at least one.

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::pem;
 use rustls::server::NoServerSessionStorage;
+use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SupportedCipherSuite};
 
 use super::certificates::Certificates;
+use super::tickets::Tickets;
 use super::trust::Trust;
 
 /// In the server's order. AES-128 is as safe as these connections need and the cheapest where the
@@ -25,6 +28,9 @@ const CIPHER_SUITES: [SupportedCipherSuite; 9] = [
     cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
+
+/// Of so many servers a device keeps tickets; it has one, or those that a list of hosts names.
+const SERVERS_MAX: usize = 8;
 
 /// Why certificates, keys or trust cannot be used. The texts name no file: the caller knows it.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +52,29 @@ pub enum ConfigError {
     Trust(String),
 }
 
-/// What the server speaks: TLS 1.2 and 1.3 with `certificates`, no resumption. A ticket would cost
-/// each connection bytes and buys little with a small certificate.
-pub fn server_config(certificates: &Arc<Certificates>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+/// What an operator may choose beside the certificate.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// Lets devices resume. Without it each of their connects is a full handshake.
+    pub tickets: Option<Arc<Tickets>>,
+    /// Takes X25519MLKEM768 from those who offer it.
+    pub post_quantum: bool,
+}
+
+/// What a device may choose beside its trust.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeviceOptions {
+    /// Offers TLS 1.3 alone, as wire 1 wants it, in fewer bytes.
+    pub tls13_only: bool,
+    /// Offers X25519MLKEM768 first.
+    pub post_quantum: bool,
+}
+
+/// What the server speaks: TLS 1.2 and 1.3 with `certificates`. It keeps nothing for those who have
+/// gone; with tickets each connection of TLS 1.3 is given one, and none may send early data, which
+/// could be replayed.
+pub fn server_config(certificates: &Arc<Certificates>, options: &ServerOptions) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(provider_with(options.post_quantum))
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .expect("the provider has suites for both versions")
         .with_no_client_auth()
@@ -57,26 +82,39 @@ pub fn server_config(certificates: &Arc<Certificates>) -> Arc<ServerConfig> {
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    if let Some(tickets) = &options.tickets {
+        config.ticketer = tickets.clone();
+        config.send_tls13_tickets = 1;
+    }
     Arc::new(config)
 }
 
-/// What a device speaks: TLS 1.2 and 1.3, no resumption, servers believed as `trust` says.
-pub fn device_config(trust: &Trust) -> Result<Arc<ClientConfig>, ConfigError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(rustls::ALL_VERSIONS)
+/// What a device speaks: TLS 1.3, and 1.2 where it may, servers believed as `trust` says. With TLS 1.3
+/// it resumes where the server gives tickets: it keeps them in memory, and uses each once.
+pub fn device_config(trust: &Trust, options: DeviceOptions) -> Result<Arc<ClientConfig>, ConfigError> {
+    let versions = if options.tls13_only { &[&TLS13][..] } else { rustls::ALL_VERSIONS };
+    let provider = provider_with(options.post_quantum);
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
         .expect("the provider has suites for both versions")
         .dangerous()
-        .with_custom_certificate_verifier(trust.verifier(&provider())?)
+        .with_custom_certificate_verifier(trust.verifier(&provider)?)
         .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
+    config.resumption =
+        Resumption::in_memory_sessions(SERVERS_MAX).tls12_resumption(Tls12Resumption::Disabled);
     Ok(Arc::new(config))
 }
 
-/// The algorithms, from aws-lc-rs. X25519MLKEM768 stays out for its 2 kB in each connect.
+/// The algorithms, from aws-lc-rs.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(CryptoProvider {
-        cipher_suites: CIPHER_SUITES.to_vec(),
-        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
-        ..default_provider()
-    })
+    provider_with(false)
+}
+
+/// X25519MLKEM768 makes a full handshake 2.3 kB longer, so it is there for those who want it.
+fn provider_with(post_quantum: bool) -> Arc<CryptoProvider> {
+    let mut kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    if post_quantum {
+        kx_groups.insert(0, kx_group::X25519MLKEM768);
+    }
+    Arc::new(CryptoProvider { cipher_suites: CIPHER_SUITES.to_vec(), kx_groups, ..default_provider() })
 }

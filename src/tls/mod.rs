@@ -6,11 +6,13 @@ mod config;
 mod connection;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod trust;
 
 pub use certificates::Certificates;
-pub use config::{ConfigError, device_config, server_config};
+pub use config::{ConfigError, DeviceOptions, ServerOptions, device_config, server_config};
 pub use connection::{Status, Tls, TlsError};
 pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};
+pub use tickets::{ROTATION, TicketKeys, Tickets};
 pub use trust::Trust;

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-use lomiri_push::tls::{ServerName, Trust, device_config};
+use lomiri_push::tls::{DeviceOptions, ServerName, Trust, device_config};
 use rustix::process::Signal;
 
 use crate::process::{folder, serve};
@@ -20,7 +20,7 @@ fn make_certificate(folder: &Path) -> Vec<u8> {
 
 /// What `/healthz` says to a caller who believes `ca` alone, over a stock TLS connection.
 fn ask_health(http: SocketAddr, ca: &[u8]) -> io::Result<String> {
-    let config = device_config(&Trust::CaPem(ca.to_vec())).expect("a certificate");
+    let config = device_config(&Trust::CaPem(ca.to_vec()), DeviceOptions::default()).expect("a certificate");
     let name = ServerName::try_from("localhost").expect("a name");
     let mut tls = rustls::ClientConnection::new(config, name).expect("a configuration");
     let mut socket = TcpStream::connect(http)?;

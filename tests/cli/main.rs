@@ -5,6 +5,7 @@
 mod connect;
 mod https;
 mod process;
+mod resumption;
 mod serve;
 mod stall;
 mod usage;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use lomiri_push::protocol::wire0::{self, Connect, DeviceMessage, ServerMessage};
-use lomiri_push::tls::{ServerName, Trust, device_config};
+use lomiri_push::tls::{DeviceOptions, ServerName, Trust, device_config};
 use rustix::process::Signal;
 
 use crate::process::{folder, serve};
@@ -36,7 +36,7 @@ fn a_device_that_answered_while_the_server_was_held_up_stays_connected() {
     let folder = folder("ping_interval = \"50ms\"\nexchange_timeout = \"500ms\"");
     let server = serve(&folder);
     let ca = fs::read(folder.path().join("data/certificate.pem")).expect("made");
-    let config = device_config(&Trust::CaPem(ca)).expect("a certificate");
+    let config = device_config(&Trust::CaPem(ca), DeviceOptions::default()).expect("a certificate");
     let name = ServerName::try_from("localhost").expect("a name");
     let tls = rustls::ClientConnection::new(config, name).expect("a configuration");
     let mut stream = Stream::new(tls, TcpStream::connect(server.devices).expect("it listens"));

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
 use lomiri_push::device;
-use lomiri_push::tls::{ServerName, Trust, device_config};
+use lomiri_push::tls::{DeviceOptions, ServerName, Trust, device_config};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::shared::PATIENCE;
@@ -45,7 +45,8 @@ impl Server {
         let addr = self.address_after("listening for devices on ")?.to_string();
         let certificate = folder.join("data/certificate.pem");
         let pem = std::fs::read(&certificate).map_err(|error| format!("the certificate: {error}"))?;
-        let tls = device_config(&Trust::CaPem(pem)).map_err(|error| format!("the certificate: {error}"))?;
+        let tls = device_config(&Trust::CaPem(pem), DeviceOptions::default())
+            .map_err(|error| format!("the certificate: {error}"))?;
         Ok((http, device::Server { addr, name: ServerName::try_from("localhost").expect("a name"), tls }))
     }
 

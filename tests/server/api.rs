@@ -93,7 +93,7 @@ fn a_caller_who_does_not_read_is_dropped_alone() {
 #[test]
 fn the_api_speaks_https_with_its_own_certificate() {
     let made = Made::new();
-    let rig = Rig::start_with(|options| options.http_certificates = Some(made.certificates()));
+    let rig = Rig::start_with(|options| options.http_tls = Some(made.tls()));
     let mut caller = Secured::connect(rig.addresses.http, &made.trust());
     caller.write(notify_request("carol", "1").as_bytes());
     caller.write(b"GET /healthz HTTP/1.1\r\nHost: push\r\nConnection: close\r\n\r\n");
@@ -105,7 +105,7 @@ fn the_api_speaks_https_with_its_own_certificate() {
 fn who_does_not_speak_https_there_is_put_out() {
     let made = Made::new();
     let rig = Rig::start_with(|options| {
-        options.http_certificates = Some(made.certificates());
+        options.http_tls = Some(made.tls());
         options.api.read_timeout = Duration::from_millis(100);
     });
     for said in ["", "GET /healthz HTTP/1.1\r\nHost: push\r\n\r\n"] {

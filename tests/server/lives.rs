@@ -41,7 +41,7 @@ fn a_server_whose_store_fails_refuses_and_then_ends() {
 fn an_address_that_is_taken_is_named() {
     let rig = Rig::start();
     let taken = rig.addresses.http;
-    let options = Options { http: taken, ..options(Made::new().certificates()) };
+    let options = Options { http: taken, ..options(&Made::new().certificates()) };
     let queue = DurableQueue::open(Memory::new(), Default::default(), Default::default()).expect("empty");
     let error = Server::start(options, queue).expect_err("the address is taken");
     assert!(matches!(error, StartError::Listen { what: "http", address, .. } if address == taken), "{error}");

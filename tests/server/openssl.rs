@@ -144,6 +144,24 @@ fn s_client_changes_keys_in_both_directions() {
 }
 
 #[test]
+fn s_client_resumes_with_the_ticket_that_it_was_given() {
+    if !is_there() {
+        return;
+    }
+    let folder = TempDir::new().expect("a temporary folder");
+    let session = folder.path().join("session.pem");
+    let session = session.to_str().expect("UTF-8");
+    let rig = Rig::start();
+    for (keep, how) in [("-sess_out", "New, TLSv1.3"), ("-sess_in", "Reused, TLSv1.3")] {
+        let mut device = SClient::connect(&rig, folder.path(), &["-tls1_3", keep, session]);
+        device.open_session();
+        assert!(device.said.contains(how), "{}", device.said);
+        device.write(b"Q\n");
+        device.await_text("DONE");
+    }
+}
+
+#[test]
 fn s_client_and_the_server_close_in_order() {
     if !is_there() {
         return;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use lomiri_push::reactor::{Addresses, Clock, Control, Failure, Options, Server};
 use lomiri_push::store::{DurableQueue, Memory, Store};
-use lomiri_push::tls::{Certificates, ClientConfig, Trust, device_config};
+use lomiri_push::tls::{
+    Certificates, ClientConfig, DeviceOptions, ServerConfig, ServerOptions, TicketKeys, Tickets, Trust,
+    device_config, server_config,
+};
 use lomiri_push::{api, queue, session};
 
 /// How long anything may take that should come at once: only a broken server takes so long.
@@ -42,19 +45,26 @@ impl Made {
         Certificates::new(self.certificate.as_bytes(), self.key.as_bytes()).expect("made to fit")
     }
 
+    pub fn tls(&self) -> Arc<ServerConfig> {
+        server_config(&self.certificates(), &ServerOptions::default())
+    }
+
     pub fn trust(&self) -> Arc<ClientConfig> {
-        device_config(&Trust::CaPem(self.certificate.clone().into())).expect("made to fit")
+        device_config(&Trust::CaPem(self.certificate.clone().into()), DeviceOptions::default())
+            .expect("made to fit")
     }
 }
 
 /// A server on free ports that pings once an hour and is patient.
-pub fn options(certificates: Arc<Certificates>) -> Options {
+pub fn options(certificates: &Arc<Certificates>) -> Options {
     let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let keys = TicketKeys::new(Clock::new().now().wall, &mut |bytes| bytes.fill(7));
+    let tickets = Some(Tickets::new(&keys, certificates.clone()));
     Options {
         devices: localhost,
         http: localhost,
-        certificates,
-        http_certificates: None,
+        tls: server_config(certificates, &ServerOptions { tickets, post_quantum: false }),
+        http_tls: None,
         shards: 1,
         connections_max: None,
         session: session::server::Options {
@@ -89,7 +99,7 @@ impl Rig {
     {
         let certificate = Made::new();
         let certificates = certificate.certificates();
-        let mut options = options(certificates.clone());
+        let mut options = options(&certificates);
         change(&mut options);
         let queue =
             DurableQueue::open(store, queue::Limits::default(), Clock::new().now()).expect("an intact store");

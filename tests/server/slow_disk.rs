@@ -130,7 +130,7 @@ fn callers_who_are_owed_an_answer_are_never_dropped_to_make_room() {
 #[test]
 fn an_answer_for_a_caller_who_is_gone_is_not_given_to_the_next() {
     let made = Made::new();
-    let (rig, gate) = slow_rig(|options| options.http_certificates = Some(made.certificates()));
+    let (rig, gate) = slow_rig(|options| options.http_tls = Some(made.tls()));
     gate.set(true);
     let mut gone = Secured::connect(rig.addresses.http, &made.trust());
     gone.write(notify_request("carol", "1").as_bytes());

@@ -23,6 +23,12 @@ pub struct Flags {
     /// Its private key
     #[arg(long, value_name = "FILE")]
     http_key_pem_file: Option<String>,
+    /// Whether devices are given tickets, by which they resume [default: true]
+    #[arg(long, value_name = "BOOL")]
+    tls_tickets: Option<String>,
+    /// Whether a key exchange that quantum computers will not break is taken [default: false]
+    #[arg(long, value_name = "BOOL")]
+    tls_post_quantum: Option<String>,
     /// How long after the last exchange a device is pinged [default: 5m]
     #[arg(long, value_name = "DURATION")]
     ping_interval: Option<String>,
@@ -86,6 +92,8 @@ impl Flags {
             ("key_pem_file", self.key_pem_file),
             ("http_cert_pem_file", self.http_cert_pem_file),
             ("http_key_pem_file", self.http_key_pem_file),
+            ("tls_tickets", self.tls_tickets),
+            ("tls_post_quantum", self.tls_post_quantum),
             ("ping_interval", self.ping_interval),
             ("keepalive_max", self.keepalive_max),
             ("exchange_timeout", self.exchange_timeout),

@@ -21,7 +21,7 @@ pub use flags::Flags;
 pub use settings::ConfigError;
 use settings::{Settings, Value};
 pub use surroundings::Surroundings;
-use values::{address, count, duration, number, text};
+use values::{address, count, duration, number, switch, text};
 
 /// Shortest interval or timeout: below it a loop would do nothing else.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -59,6 +59,10 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// The certificate of the API; without one it speaks plain HTTP.
     pub http_certificate: Option<CertificateFiles>,
+    /// Whether devices are given tickets, by which they resume.
+    pub tls_tickets: bool,
+    /// Whether X25519MLKEM768 is taken.
+    pub tls_post_quantum: bool,
     /// How long after the last exchange a device is pinged.
     pub ping_interval: Duration,
     /// The longest silence that a device on wire 1 is granted.
@@ -130,6 +134,8 @@ impl Config {
             http_addr: from.read_or("http_addr", address, (Ipv4Addr::LOCALHOST, 8080).into())?,
             certificate: certificate(from, "cert_pem_file", "key_pem_file")?,
             http_certificate: certificate(from, "http_cert_pem_file", "http_key_pem_file")?,
+            tls_tickets: from.read_or("tls_tickets", switch, true)?,
+            tls_post_quantum: from.read_or("tls_post_quantum", switch, false)?,
             ping_interval: from.read_or(
                 "ping_interval",
                 duration(INTERVAL_MIN..=PING_INTERVAL_MAX),

@@ -58,6 +58,8 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Integer(i64),
+    /// `true` or `false`.
+    Switch(bool),
     /// Values in brackets.
     List(Vec<Value>),
     /// What stood behind a flag: text, number or comma-separated list, as the key wants it.
@@ -224,6 +226,7 @@ impl From<&DeValue<'_>> for Value {
             DeValue::Integer(number) => {
                 i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Other, Value::Integer)
             }
+            DeValue::Boolean(is_on) => Value::Switch(*is_on),
             DeValue::Array(items) => Value::List(items.iter().map(|item| item.get_ref().into()).collect()),
             _ => Value::Other,
         }

@@ -47,6 +47,16 @@ pub fn count(range: RangeInclusive<usize>) -> impl Check<usize> {
     |value| Ok(usize::try_from(number(range)(value)?).expect("within a range of usize"))
 }
 
+/// On or off.
+pub fn switch(value: &Value) -> Result<bool, String> {
+    let switch = match value {
+        Value::Switch(is_on) => Some(*is_on),
+        Value::Flag(text) => text.parse().ok(),
+        _ => None,
+    };
+    switch.ok_or_else(|| "must be true or false".to_owned())
+}
+
 /// A duration as Go writes it, within `range`.
 pub fn duration(range: RangeInclusive<Duration>) -> impl Check<Duration> {
     move |value| {

@@ -11,7 +11,7 @@ use crate::base::{ChannelId, DeviceId, Level, MessageId, Payload};
 use crate::device::{Connection, Server};
 use crate::protocol::wire0::Connect;
 use crate::session::device::{Event, Message, Options};
-use crate::tls::{ClientConfig, ServerName, Trust, device_config};
+use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
 
 /// What the phones are, and so which system broadcasts are for them: `CHANNEL/MODEL`.
 pub const IMAGE: &str = "stable/pinephone";
@@ -30,7 +30,7 @@ pub struct Phone {
 impl Phone {
     /// A phone that is off, and believes a server with the certificate `ca_pem`.
     pub fn new(name: &'static str, ca_pem: &[u8]) -> Result<Phone, Failure> {
-        let tls = device_config(&Trust::CaPem(ca_pem.to_vec()))
+        let tls = device_config(&Trust::CaPem(ca_pem.to_vec()), DeviceOptions::default())
             .map_err(|error| Failure::Run(format!("the server's certificate: {error}")))?;
         Ok(Phone { name, tls, connection: None, level: Level(0), seen: HashSet::new(), got: Vec::new() })
     }

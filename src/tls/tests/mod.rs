@@ -1,5 +1,7 @@
 //! Both sides of a TLS connection against each other, in memory.
 
+mod resumption;
+
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, IsCa, KeyPair};
@@ -81,7 +83,10 @@ impl Pair {
 
     fn trusting() -> Pair {
         let made = self_signed("push.example.org");
-        Pair::new(&server_config(&made.certificates()), &device_config(&made.trust()).expect("valid"))
+        Pair::new(
+            &server_config(&made.certificates(), &ServerOptions::default()),
+            &device_config(&made.trust(), DeviceOptions::default()).expect("valid"),
+        )
     }
 
     fn connected() -> Pair {
@@ -91,13 +96,21 @@ impl Pair {
     }
 
     fn shake(&mut self, bytes: usize) -> Result<(), TlsError> {
+        self.shake_counting(bytes).map(drop)
+    }
+
+    /// Shakes hands in pieces of so many bytes; how many were sent in all.
+    fn shake_counting(&mut self, bytes: usize) -> Result<usize, TlsError> {
+        let mut sent = 0;
         self.device.read(&mut [])?;
         while !self.device.out.is_empty() {
+            sent += self.device.out.len();
             self.server.read_from(&mut self.device, bytes)?;
+            sent += self.server.out.len();
             self.device.read_from(&mut self.server, bytes)?;
         }
         assert!(!self.server.tls.is_handshaking() && !self.device.tls.is_handshaking());
-        Ok(())
+        Ok(sent)
     }
 
     fn exchange(&mut self, bytes: usize) {
@@ -123,7 +136,7 @@ fn device_of(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
 
 #[test]
 fn both_versions_carry_an_exchange_whatever_the_pieces() {
-    let server = server_config(&self_signed("push.example.org").certificates());
+    let server = server_config(&self_signed("push.example.org").certificates(), &ServerOptions::default());
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for bytes in [1, 7, usize::MAX] {
             let mut pair = Pair::new(&server, &device_of(version));
@@ -270,8 +283,10 @@ fn a_handshake_in_tiny_records_is_taken_or_refused_but_bounded() {
 #[test]
 fn damaged_handshakes_never_panic() {
     let made = self_signed("push.example.org");
-    let (server, device) =
-        (server_config(&made.certificates()), device_config(&made.trust()).expect("valid"));
+    let (server, device) = (
+        server_config(&made.certificates(), &ServerOptions::default()),
+        device_config(&made.trust(), DeviceOptions::default()).expect("valid"),
+    );
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move |below: usize| {
         seed ^= seed << 13;
@@ -341,10 +356,11 @@ fn closing_during_the_handshake_sends_nothing() {
 fn a_replaced_certificate_is_shown_to_new_connections_only() {
     let (old, new) = (self_signed("push.example.org"), self_signed("push.example.org"));
     let certificates = old.certificates();
-    let server = server_config(&certificates);
-    let device = device_config(&new.trust()).expect("valid");
+    let server = server_config(&certificates, &ServerOptions::default());
+    let device = device_config(&new.trust(), DeviceOptions::default()).expect("valid");
 
-    let mut before = Pair::new(&server, &device_config(&old.trust()).expect("valid"));
+    let mut before =
+        Pair::new(&server, &device_config(&old.trust(), DeviceOptions::default()).expect("valid"));
     before.shake(usize::MAX).expect("the old certificate holds");
     Pair::new(&server, &device).shake(usize::MAX).expect_err("the new one is not there yet");
 
@@ -359,8 +375,11 @@ fn a_device_believes_only_what_it_was_told_to() {
     let (named, other) = (self_signed("push.example.org"), self_signed("push.example.org"));
     let elsewhere = self_signed("elsewhere.example.org");
     let shake = |server: &Made, trust: Trust| {
-        Pair::new(&server_config(&server.certificates()), &device_config(&trust).expect("valid"))
-            .shake(usize::MAX)
+        Pair::new(
+            &server_config(&server.certificates(), &ServerOptions::default()),
+            &device_config(&trust, DeviceOptions::default()).expect("valid"),
+        )
+        .shake(usize::MAX)
     };
     shake(&named, named.trust()).expect("named");
     shake(&named, other.trust()).expect_err("another one is named");
@@ -379,8 +398,8 @@ fn a_self_signed_authority_may_be_the_server_itself() {
     };
     for (name, holds) in [("push.example.org", true), ("elsewhere.example.org", false)] {
         let made = made(name);
-        let device = device_config(&made.trust()).expect("valid");
-        let mut pair = Pair::new(&server_config(&made.certificates()), &device);
+        let device = device_config(&made.trust(), DeviceOptions::default()).expect("valid");
+        let mut pair = Pair::new(&server_config(&made.certificates(), &ServerOptions::default()), &device);
         assert_eq!(pair.shake(usize::MAX).is_ok(), holds, "{name}");
     }
 }
@@ -394,8 +413,11 @@ fn a_certificate_from_a_named_authority_holds() {
     let params = CertificateParams::new(["push.example.org".to_owned()]).expect("a valid name");
     let certificate = params.signed_by(&key, &authority).expect("valid");
     let made = Made { certificate: certificate.pem(), key: key.serialize_pem() };
-    let device = device_config(&Trust::CaPem(authority.pem().into_bytes())).expect("valid");
-    Pair::new(&server_config(&made.certificates()), &device).shake(usize::MAX).expect("the chain holds");
+    let device =
+        device_config(&Trust::CaPem(authority.pem().into_bytes()), DeviceOptions::default()).expect("valid");
+    Pair::new(&server_config(&made.certificates(), &ServerOptions::default()), &device)
+        .shake(usize::MAX)
+        .expect("the chain holds");
 }
 
 #[test]
@@ -406,5 +428,8 @@ fn texts_that_are_no_certificates_are_refused() {
     assert!(matches!(Certificates::new(certificate, b""), Err(ConfigError::KeyPem(_))));
     let cut = &certificate[..certificate.len() / 2];
     assert!(matches!(Certificates::new(cut, key), Err(ConfigError::CertificatePem(_))));
-    assert!(matches!(device_config(&Trust::CaPem(key.to_vec())), Err(ConfigError::NoCertificate)));
+    assert!(matches!(
+        device_config(&Trust::CaPem(key.to_vec()), DeviceOptions::default()),
+        Err(ConfigError::NoCertificate)
+    ));
 }
