@@ -6,21 +6,13 @@ use bytes::Bytes;
 use lomiri_push::protocol::wire0::{DeviceMessage, Notification, ProtocolError, ServerMessage, split_frame};
 use serde_json::{Value, json};
 
-use crate::{Vector, bytes_of, vectors};
+use crate::vector::Vector;
+use crate::vectors;
 
 /// What a frame is decoded to: as the vectors write it, and encoded again.
 type Decoded = Result<(Value, Result<Bytes, ProtocolError>), ProtocolError>;
 
 impl Vector {
-    fn frame(&self) -> Vec<u8> {
-        let body = match self.lines.get("body") {
-            Some(text) => text.clone().into_bytes(),
-            None => bytes_of(self.line("body-hex")),
-        };
-        let length: u16 = self.line("length").parse().expect("a length");
-        [&length.to_be_bytes()[..], &body].concat()
-    }
-
     fn decode(&self, frame: &[u8]) -> Decoded {
         let (body, used) = split_frame(frame).expect("the frame is whole");
         assert_eq!(used, frame.len(), "{}: the length is right", self.name);

@@ -9,17 +9,14 @@ use lomiri_push::protocol::wire1::{
 };
 use serde_json::{Value, json};
 
-use crate::{Vector, bytes_of, vectors};
+use crate::vector::Vector;
+use crate::vectors;
 
 /// What a frame is decoded to, as the vectors write it, and encoded again. Null and nothing if it is
 /// skipped.
 type Decoded = Result<(Value, Vec<u8>), ProtocolError>;
 
 impl Vector {
-    fn bytes(&self) -> Vec<u8> {
-        bytes_of(self.line("frame"))
-    }
-
     fn body_bytes_max(&self) -> usize {
         match self.line("sender") {
             "device" => DEVICE_BODY_BYTES_MAX,
@@ -127,7 +124,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn valid_frames_decode_and_encode_as_the_vectors_say() {
     for vector in vectors("wire1", "valid") {
-        let bytes = vector.bytes();
+        let bytes = vector.frame();
         let (form, encoded) =
             vector.decode_frame(&bytes).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
         assert_eq!(form, vector.decoded(), "{}", vector.name);
@@ -142,7 +139,7 @@ fn valid_frames_decode_and_encode_as_the_vectors_say() {
 #[test]
 fn invalid_frames_are_refused_with_the_reason_that_the_vectors_say() {
     for vector in vectors("wire1", "invalid") {
-        match vector.decode_frame(&vector.bytes()) {
+        match vector.decode_frame(&vector.frame()) {
             Err(error) => assert_eq!(error.reason().name(), vector.line("error"), "{}", vector.name),
             Ok((form, _)) => panic!("{}: {form}", vector.name),
         }
@@ -152,7 +149,7 @@ fn invalid_frames_are_refused_with_the_reason_that_the_vectors_say() {
 #[test]
 fn a_frame_is_waited_for_until_its_last_byte_is_there() {
     for vector in vectors("wire1", "valid") {
-        let bytes = vector.bytes();
+        let bytes = vector.frame();
         for cut in 0..bytes.len() {
             let split = split_frame(&bytes[..cut], vector.body_bytes_max());
             assert_eq!(split, Ok(None), "{}: {cut}", vector.name);
@@ -163,7 +160,7 @@ fn a_frame_is_waited_for_until_its_last_byte_is_there() {
 #[test]
 fn what_follows_a_frame_does_not_change_it() {
     for vector in vectors("wire1", "valid") {
-        let bytes = vector.bytes();
+        let bytes = vector.frame();
         let followed = [&bytes[..], &[0xff; 9]].concat();
         let max = vector.body_bytes_max();
         assert_eq!(split_frame(&followed, max), split_frame(&bytes, max), "{}", vector.name);
@@ -174,7 +171,7 @@ fn what_follows_a_frame_does_not_change_it() {
 fn every_frame_and_every_reason_has_its_vectors() {
     let [valid, invalid] = ["valid", "invalid"].map(|kind| vectors("wire1", kind));
     let all = valid.iter().chain(&invalid);
-    let first_bytes: BTreeSet<u8> = all.map(|vector| vector.bytes()[0]).collect();
+    let first_bytes: BTreeSet<u8> = all.map(|vector| vector.frame()[0]).collect();
     let missing = kinds::ALL.iter().filter(|(kind, ..)| !first_bytes.contains(kind));
     assert_eq!(missing.count(), 0);
     for frame in ["BYE", "GOAWAY"] {
