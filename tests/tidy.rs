@@ -27,6 +27,10 @@ const CLOCKS: [&str; 3] = ["src/reactor/clock.rs", "src/device/connection.rs", "
 /// Beyond this a file holds two nouns.
 const FILE_LINES_MAX: usize = 700;
 
+/// Where sources lie.
+const FOLDERS: [&str; 7] =
+    ["src", "tests", "benches", "examples", "fuzz/checks", "fuzz/examples", "fuzz/fuzz_targets"];
+
 struct Source {
     /// Relative to the repository, with `/`.
     path: String,
@@ -36,7 +40,7 @@ struct Source {
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "examples"] {
+    for folder in FOLDERS {
         collect(&root.join(folder), &mut found);
     }
     let read = |path: PathBuf| Source {

@@ -1,0 +1,23 @@
+//! What must hold whatever comes in: one file a fuzz target, each with one function `check` that panics
+//! where it does not. The fuzz targets call them with what libFuzzer makes up, `tests/fuzz.rs` with
+//! the seeds and with every file of `fuzz/corpus`.
+
+mod catch_up;
+mod script;
+pub mod seeds;
+pub mod wire0_frames;
+pub mod wire1_frames;
+
+/// One fuzz target.
+pub struct Target {
+    /// Its name, which its corpus has too.
+    pub name: &'static str,
+    /// Panics unless all that must hold does so for an input.
+    pub check: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: [Target; 2] = [
+    Target { name: "wire0_frames", check: wire0_frames::check },
+    Target { name: "wire1_frames", check: wire1_frames::check },
+];
