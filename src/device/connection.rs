@@ -1,11 +1,12 @@
-//! One connection of a device to its server: a blocking socket, TLS, and the session over them, with
-//! this side's only clock. It does not connect again, and stores nothing.
+//! One connection of a device to its server: a blocking socket, TLS, and the session over them. It does not
+//! connect again, and stores nothing.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::clock::{nap_until, now};
 use crate::base::Monotonic;
 use crate::session::EndReason;
 use crate::session::device::{Event, OpenError, Options, Session};
@@ -53,8 +54,6 @@ pub struct Connection {
     stream: TcpStream,
     tls: Tls,
     session: Session,
-    /// The origin of this connection's monotonic time.
-    opened: Instant,
     incoming: Box<[u8]>,
 }
 
@@ -68,17 +67,17 @@ impl Connection {
         let patience = options.exchange_timeout;
         let unreachable = |source| ConnectError::Unreachable { addr: server.addr.clone(), source };
         let stream = dial(&server.addr, patience).map_err(unreachable)?;
-        let session = Session::new(options, Monotonic::default())?;
+        let session = Session::new(options, now())?;
         let tls = Tls::connect(&server.tls, server.name.clone())?;
         let incoming = vec![0; READ_BYTES].into_boxed_slice();
-        let mut connection = Connection { stream, tls, session, opened: Instant::now(), incoming };
+        let mut connection = Connection { stream, tls, session, incoming };
         connection.take_ciphertext(0);
         Ok(connection)
     }
 
-    /// Waits for what comes next, but not beyond `until`. None if that has passed, or if the end has
-    /// been told already.
-    pub fn next_event(&mut self, until: Option<Instant>) -> Option<Event> {
+    /// Waits for what comes next, but not beyond `until` by the [device's clock](now). None if that has
+    /// passed, or if the end has been told already.
+    pub fn next_event(&mut self, until: Option<Monotonic>) -> Option<Event> {
         loop {
             if let Some(event) = self.session.poll_event() {
                 return Some(event);
@@ -87,8 +86,8 @@ impl Connection {
             if self.session.has_events() {
                 continue;
             }
-            let deadline = self.opened + self.session.next_deadline()?.0;
-            if until.is_some_and(|until| Instant::now() >= until) {
+            let deadline = self.session.next_deadline()?;
+            if until.is_some_and(|until| now() >= until) {
                 return None;
             }
             self.receive(until.map_or(deadline, |until| until.min(deadline)));
@@ -125,10 +124,6 @@ impl Connection {
         let _ = self.stream.write_all(&out);
     }
 
-    fn now(&self) -> Monotonic {
-        Monotonic(self.opened.elapsed())
-    }
-
     /// Sends what the session wants to say, once TLS can carry it.
     fn transmit(&mut self) {
         if self.tls.is_handshaking() {
@@ -148,16 +143,14 @@ impl Connection {
         }
     }
 
-    /// Waits for bytes until `deadline`.
-    fn receive(&mut self, deadline: Instant) {
-        // The system takes no zero for a timeout, and counts in milliseconds.
-        let patience = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let read =
-            self.stream.set_read_timeout(Some(patience)).and_then(|()| self.stream.read(&mut self.incoming));
+    /// Waits for bytes until `deadline`, or less.
+    fn receive(&mut self, deadline: Monotonic) {
+        let patience = Some(nap_until(deadline));
+        let read = self.stream.set_read_timeout(patience).and_then(|()| self.stream.read(&mut self.incoming));
         match read {
             Ok(0) => self.session.end(EndReason::Eof),
             Ok(count) => self.take_ciphertext(count),
-            Err(error) if is_timeout(&error) => self.session.handle_timeout(self.now()),
+            Err(error) if is_timeout(&error) => self.session.handle_timeout(now()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => self.session.end(EndReason::Eof),
             Err(error) => self.fail(&error),
@@ -169,7 +162,7 @@ impl Connection {
         let (mut plaintext, mut out) = (Vec::new(), Vec::new());
         let status = self.tls.read(&mut self.incoming[..count], &mut plaintext, &mut out);
         self.write(&out);
-        self.session.handle_bytes(&plaintext, self.now());
+        self.session.handle_bytes(&plaintext, now());
         match status {
             Ok(status) if status.peer_closed => self.session.end(EndReason::Eof),
             Ok(_) => {}
@@ -327,7 +320,7 @@ mod tests {
         });
         let mut device = open(&server);
         device.next_event(None).expect("let in");
-        assert_eq!(device.next_event(Some(Instant::now() + Duration::from_millis(5))), None);
+        assert_eq!(device.next_event(Some(now() + Duration::from_millis(5))), None);
         device.close();
         served.join().expect_err("the server saw the end");
     }

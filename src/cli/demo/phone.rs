@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::Value;
 
 use super::{Failure, WAIT_MAX};
 use crate::base::{ChannelId, DeviceId, Level, MessageId, Payload};
-use crate::device::{Connection, Server};
+use crate::device::{Connection, Server, clock};
 use crate::protocol::wire0::Connect;
 use crate::session::device::{Event, Message, Options};
 use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
@@ -116,7 +115,7 @@ impl Phone {
     }
 
     fn next(&mut self, wish: &str) -> Result<Event, Failure> {
-        let until = Instant::now() + WAIT_MAX;
+        let until = clock::now() + WAIT_MAX;
         let event = self.connection.as_mut().and_then(|connection| connection.next_event(Some(until)));
         event.ok_or_else(|| Failure::Run(format!("{}'s phone waited {WAIT_MAX:?} for {wish}", self.name)))
     }
