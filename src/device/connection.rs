@@ -109,6 +109,11 @@ impl Connection {
         &mut self.session
     }
 
+    /// Whether TLS resumed an earlier connection to this server.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.is_resumed()
+    }
+
     /// A way to close this connection from elsewhere.
     pub fn closer(&self) -> io::Result<Closer> {
         self.stream.try_clone().map(Closer)

@@ -10,7 +10,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 
 /// Most bytes kept between two reads: the longest record there is (RFC 5246, section 6.2.3, which
 /// allows more than TLS 1.3 does), so a peer's handshake message spread over records must fit it too.
@@ -151,6 +151,15 @@ impl Tls {
             Side::Server(connection) => connection.is_handshaking(),
             Side::Device(connection) => connection.is_handshaking(),
         }
+    }
+
+    /// Whether the handshake resumed an earlier connection, so that no certificate was shown.
+    pub fn is_resumed(&self) -> bool {
+        let kind = match &self.side {
+            Side::Server(connection) => connection.handshake_kind(),
+            Side::Device(connection) => connection.handshake_kind(),
+        };
+        kind == Some(HandshakeKind::Resumed)
     }
 
     fn read_open(
