@@ -2,10 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lomiri_push::base::{ChannelId, DeviceId, Level};
-use lomiri_push::device::{self, Connection};
+use lomiri_push::device::{self, Connection, clock};
 use lomiri_push::protocol::{wire0, wire1};
 use lomiri_push::reactor::{Addresses, Clock, Options, Server};
 use lomiri_push::session::device::{Event, Options as DeviceSide};
@@ -114,7 +114,7 @@ impl Bench {
     /// Drives the connection until a record has passed on each way; the bytes of both.
     fn both_ways(&self, connection: &mut Connection) -> usize {
         while !self.proxy.has_passed_both_ways() {
-            connection.next_event(Some(Instant::now() + LOOK_AGAIN));
+            connection.next_event(Some(clock::now() + LOOK_AGAIN));
         }
         self.proxy.passed()
     }
