@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::broker;
+use crate::protocol::wire1::Outcome;
 use crate::queue;
 
 /// All counters, shared by the threads.
@@ -21,6 +22,8 @@ pub(super) struct ShardStats {
     registered: Counter,
     delivered: Counter,
     broadcasts_delivered: Counter,
+    /// By the code of their outcome.
+    receipts: [Counter; Outcome::ALL.len()],
 }
 
 /// The API loop's.
@@ -83,6 +86,10 @@ impl Stats {
             ("registered", sum(|shard| &shard.registered)),
             ("delivered", sum(|shard| &shard.delivered)),
             ("broadcasts_delivered", sum(|shard| &shard.broadcasts_delivered)),
+            ("receipts_shown", sum(|shard| shard.receipts(Outcome::Shown))),
+            ("receipts_opened", sum(|shard| shard.receipts(Outcome::Opened))),
+            ("receipts_expired", sum(|shard| shard.receipts(Outcome::Expired))),
+            ("receipts_refused", sum(|shard| shard.receipts(Outcome::Refused))),
             ("api_connections", self.api.connections.read()),
             ("api_requests", self.api.requests.read()),
             ("api_busy", self.api.busy.read()),
@@ -95,6 +102,10 @@ impl Stats {
 }
 
 impl ShardStats {
+    fn receipts(&self, outcome: Outcome) -> &Counter {
+        &self.receipts[usize::from(outcome.code())]
+    }
+
     pub(super) fn connection_accepted(&self) {
         self.accepted.add_one();
     }
@@ -105,6 +116,9 @@ impl ShardStats {
         self.registered.set(broker.registered);
         self.delivered.set(broker.delivered);
         self.broadcasts_delivered.set(broker.broadcasts_delivered);
+        for (counter, receipts) in self.receipts.iter().zip(broker.receipts) {
+            counter.set(receipts);
+        }
     }
 }
 
@@ -114,5 +128,22 @@ impl QueueStats {
         self.pending_bytes.set(queue.bytes);
         self.devices.set(queue.devices as u64);
         self.registrations.set(queue.registrations as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_of_all_shards_are_told_by_their_outcome() {
+        let stats = Stats::new(2);
+        stats.shard(0).set(0, &broker::Counts { receipts: [1, 2, 3, 4], ..Default::default() });
+        stats.shard(1).set(0, &broker::Counts { receipts: [10, 0, 0, 40], ..Default::default() });
+        let read = stats.read();
+        for (outcome, count) in Outcome::ALL.into_iter().zip([11, 2, 3, 44]) {
+            let name = format!("receipts_{}", outcome.name());
+            assert!(read.iter().any(|&counter| counter == (&name, count)), "{name} in {read:?}");
+        }
     }
 }
