@@ -211,7 +211,8 @@ impl Queue {
         }
         self.head.next_seq = Seq(seq.0 + 1);
         self.put(Key::Message(seq), value);
-        let MessageRow { id, app, expires, urgency, .. } = row;
+        let app = self.shared_app(row.app);
+        let MessageRow { id, expires, urgency, .. } = row;
         self.announce_message(
             device,
             Arc::new(PendingMessage { id, app, expires, urgency, payload: payload.clone() }),

@@ -257,6 +257,12 @@ impl Queue {
         newest_first.find(|(_, message)| message.id.seq() == seq).map(|(_, message)| message)
     }
 
+    /// The same app id, as everything pending or registered for the app shares it: sessions and messages
+    /// in flight then hold one text, however many they are. It goes with the last that refers to it.
+    pub fn shared_app(&self, app: AppId) -> AppId {
+        self.apps.find(&app).map_or(app, |key| self.apps.name(key).clone())
+    }
+
     /// Takes a message from the index, and its row with the next batch. No answer waits for that.
     pub(super) fn drop_message(&mut self, device: DeviceKey, seq: Seq) {
         if let Some(gone) = self.pending.remove(device, seq) {

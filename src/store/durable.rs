@@ -147,7 +147,9 @@ impl<S: Store> DurableQueue<S> {
     fn read(&self, seq: Seq) -> Result<PendingMessage, StoreError> {
         let value = self.store.read(Key::Message(seq))?;
         let value = value.ok_or_else(|| self.store.damaged(format!("message {} is missing", seq.0)))?;
-        read_message(seq, &value).map_err(|error| self.store.damaged(format!("message {}: {error}", seq.0)))
+        let damaged = |error| self.store.damaged(format!("message {}: {error}", seq.0));
+        let message = read_message(seq, &value).map_err(damaged)?;
+        Ok(PendingMessage { app: self.queue.shared_app(message.app), ..message })
     }
 
     /// When to call [`handle`](DurableQueue::handle) even without commands: something expires, or

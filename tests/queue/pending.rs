@@ -40,6 +40,28 @@ fn messages_wait_in_order_of_arrival_until_they_are_acked() {
 }
 
 #[test]
+fn messages_for_one_app_share_its_id_whichever_way_they_leave_the_queue() {
+    let mut world = World::new(Limits::default());
+    let mut events = world.promise([post("carol", "chatter", "1")]);
+    events.extend(world.promise([post("bob", "chatter", "2")]));
+    let mut messages: Vec<_> = events
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Queued { message, .. } => Some(message),
+            Event::Channel(_) => None,
+        })
+        .collect();
+    for name in ["carol", "bob"] {
+        messages.extend(world.page(name, Seq(0)).messages);
+    }
+    let (first, others) = messages.split_first().expect("four messages");
+    assert_eq!(others.len(), 3);
+    for message in others {
+        assert!(std::ptr::eq(message.app.as_str(), first.app.as_str()), "{message:?}");
+    }
+}
+
+#[test]
 fn an_ack_drops_nothing_of_another_device() {
     let mut world = World::new(Limits::default());
     world.promise([post("carol", "a", "1"), post("bob", "a", "2")]);
