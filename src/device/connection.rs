@@ -3,7 +3,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::clock::{nap_until, now};
@@ -14,6 +15,9 @@ use crate::tls::{ClientConfig, ServerName, Tls, TlsError};
 
 /// What one read takes from the socket: a full TLS record.
 const READ_BYTES: usize = 16 * 1024 + 256;
+/// So many reads at most take what nobody wants any more, when a connection closes: a window of deliveries
+/// and what TLS adds. A server that sends on and on must not keep the device.
+const LAST_READS_MAX: usize = 16;
 
 /// A server as a device knows it.
 #[derive(Clone)]
@@ -51,14 +55,19 @@ pub enum ConnectError {
 /// that the server is gone. After [`Event::Broadcast`] and [`Event::Message`] store what came, then
 /// [`Connection::ack`]. [`Event::Ended`] is the last event. Dropping the connection closes it abruptly.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     tls: Tls,
     session: Session,
     incoming: Box<[u8]>,
+    is_interrupted: Arc<AtomicBool>,
 }
 
-/// Closes a connection from another thread: its owner sees the end of the stream.
-pub struct Closer(TcpStream);
+/// Calls the owner of a connection away from [`Connection::next_event`], from another thread.
+pub struct Interrupter {
+    /// Weak, for a connection that is dropped must close.
+    stream: Weak<TcpStream>,
+    is_interrupted: Arc<AtomicBool>,
+}
 
 impl Connection {
     /// Connects, waiting no longer than the exchange timeout for each of the server's addresses. The
@@ -66,19 +75,22 @@ impl Connection {
     pub fn open(server: &Server, options: Options) -> Result<Connection, ConnectError> {
         let patience = options.exchange_timeout;
         let unreachable = |source| ConnectError::Unreachable { addr: server.addr.clone(), source };
-        let stream = dial(&server.addr, patience).map_err(unreachable)?;
+        let stream = dial(&server.addr, patience).map_err(unreachable)?.into();
         let session = Session::new(options, now())?;
         let tls = Tls::connect(&server.tls, server.name.clone())?;
         let incoming = vec![0; READ_BYTES].into_boxed_slice();
-        let mut connection = Connection { stream, tls, session, incoming };
+        let mut connection = Connection { stream, tls, session, incoming, is_interrupted: Arc::default() };
         connection.take_ciphertext(0);
         Ok(connection)
     }
 
     /// Waits for what comes next, but not beyond `until` by the [device's clock](now). None if that has
-    /// passed, or if the end has been told already.
+    /// passed, if the end has been told already, or from when an [`Interrupter`] has asked for it.
     pub fn next_event(&mut self, until: Option<Monotonic>) -> Option<Event> {
         loop {
+            if self.is_interrupted() {
+                return None;
+            }
             if let Some(event) = self.session.poll_event() {
                 return Some(event);
             }
@@ -114,19 +126,36 @@ impl Connection {
         self.tls.is_resumed()
     }
 
-    /// A way to close this connection from elsewhere.
-    pub fn closer(&self) -> io::Result<Closer> {
-        self.stream.try_clone().map(Closer)
+    /// A way to end the wait for events from elsewhere.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter { stream: Arc::downgrade(&self.stream), is_interrupted: self.is_interrupted.clone() }
     }
 
-    /// Closes in order, with TLS's own goodbye.
+    /// Closes in order: what was acked goes out, the session takes its leave, and TLS does.
     pub fn close(mut self) {
         self.session.leave();
         self.transmit();
         let mut out = Vec::new();
         self.tls.close(&mut out);
         // The server may be gone already; then there is nobody to say goodbye to.
-        let _ = self.stream.write_all(&out);
+        if (&*self.stream).write_all(&out).is_ok() {
+            self.drop_unread();
+        }
+    }
+
+    /// The system breaks off a connection on which something is left unread when it closes, and may drop
+    /// what is still to be sent.
+    fn drop_unread(&mut self) {
+        let is_nonblocking = self.stream.set_nonblocking(true).is_ok();
+        for _ in 0..LAST_READS_MAX {
+            if !is_nonblocking || !matches!((&*self.stream).read(&mut self.incoming), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::SeqCst)
     }
 
     /// Sends what the session wants to say, once TLS can carry it.
@@ -151,8 +180,10 @@ impl Connection {
     /// Waits for bytes until `deadline`, or less.
     fn receive(&mut self, deadline: Monotonic) {
         let patience = Some(nap_until(deadline));
-        let read = self.stream.set_read_timeout(patience).and_then(|()| self.stream.read(&mut self.incoming));
+        let read =
+            self.stream.set_read_timeout(patience).and_then(|()| (&*self.stream).read(&mut self.incoming));
         match read {
+            Ok(0) if self.is_interrupted() => {}
             Ok(0) => self.session.end(EndReason::Eof),
             Ok(count) => self.take_ciphertext(count),
             Err(error) if is_timeout(&error) => self.session.handle_timeout(now()),
@@ -176,7 +207,7 @@ impl Connection {
     }
 
     fn write(&mut self, out: &[u8]) {
-        match self.stream.write_all(out) {
+        match (&*self.stream).write_all(out) {
             Ok(()) => {}
             Err(error) if is_timeout(&error) => self.session.end(EndReason::Timeout),
             // The server closed: what it sent before may still be read, and then the end will be.
@@ -190,10 +221,15 @@ impl Connection {
     }
 }
 
-impl Closer {
-    /// Closes the connection. It may be closed already.
-    pub fn close(&self) {
-        let _ = self.0.shutdown(Shutdown::Both);
+impl Interrupter {
+    /// Ends the wait for events. The connection can still [`close`](Connection::close) in order, and
+    /// should: it reads nothing more.
+    pub fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::SeqCst);
+        if let Some(stream) = self.stream.upgrade() {
+            // This ends the read that waits. If it fails, the server has closed, and none waits.
+            let _ = stream.shutdown(Shutdown::Read);
+        }
     }
 }
 
@@ -222,7 +258,9 @@ mod tests {
     use std::thread::{self, JoinHandle};
 
     use super::*;
+    use crate::base::{MessageId, Urgency, Wall};
     use crate::protocol::wire0::{Connect, Notification, ServerMessage};
+    use crate::protocol::wire1::{self, AppNumber, Connack, ServerFrame};
     use crate::tls::{
         Certificates, DeviceOptions, ServerConfig, ServerOptions, Trust, device_config, server_config,
     };
@@ -253,27 +291,49 @@ mod tests {
         stream: TcpStream,
         tls: Tls,
         heard: Vec<u8>,
+        /// Whether TLS said goodbye.
+        is_closed: bool,
     }
 
     impl Peer {
         fn new(stream: TcpStream, config: &Arc<ServerConfig>) -> Peer {
-            Peer { stream, tls: Tls::accept(config).expect("a configuration"), heard: Vec::new() }
+            Peer {
+                stream,
+                tls: Tls::accept(config).expect("a configuration"),
+                heard: Vec::new(),
+                is_closed: false,
+            }
         }
 
         /// Reads until the plaintext ends in `end`.
         fn hear(&mut self, end: &str) {
             while !self.heard.ends_with(end.as_bytes()) {
-                let (mut buffer, mut out) = ([0; 4096], Vec::new());
-                let count = self.stream.read(&mut buffer).expect("connected");
-                assert!(count > 0, "{end} was due, not the end");
-                self.tls.read(&mut buffer[..count], &mut self.heard, &mut out).expect("TLS");
-                self.stream.write_all(&out).expect("connected");
+                self.read();
             }
         }
 
+        fn hear_goodbye(&mut self) {
+            while !self.is_closed {
+                self.read();
+            }
+        }
+
+        fn read(&mut self) {
+            let (mut buffer, mut out) = ([0; 4096], Vec::new());
+            let count = self.stream.read(&mut buffer).expect("connected");
+            assert!(count > 0, "more was due, not the end");
+            let status = self.tls.read(&mut buffer[..count], &mut self.heard, &mut out).expect("TLS");
+            self.is_closed |= status.peer_closed;
+            self.stream.write_all(&out).expect("connected");
+        }
+
         fn say(&mut self, message: &ServerMessage) {
+            self.write(&message.encode().expect("fits"));
+        }
+
+        fn write(&mut self, plaintext: &[u8]) {
             let mut out = Vec::new();
-            self.tls.write(&message.encode().expect("fits"), &mut out).expect("TLS");
+            self.tls.write(plaintext, &mut out).expect("TLS");
             self.stream.write_all(&out).expect("connected");
         }
 
@@ -341,17 +401,58 @@ mod tests {
     }
 
     #[test]
-    fn a_closer_ends_the_wait_from_another_thread() {
-        let (server, _served) = server(|mut peer| {
+    fn an_interrupted_device_acks_what_is_stored_and_takes_its_leave() {
+        let (server, served) = server(|mut peer| {
+            peer.hear("\0\0\0");
+            peer.write(&two_messages());
+            // An ACK of one, and BYE.
+            peer.hear("@\x01F\0");
+            peer.hear_goodbye();
+        });
+        let connect = wire1::Connect::new("carol".parse().expect("valid"), PATIENCE);
+        let mut device = Connection::open(&server, Options::new(connect.into())).expect("a server");
+        let interrupter = device.interrupter();
+        device.next_event(None).expect("let in");
+        assert!(matches!(device.next_event(None), Some(Event::Message(_))));
+        device.ack();
+        interrupter.interrupt();
+        assert_eq!(device.next_event(None), None, "what comes now is not stored any more");
+        device.close();
+        served.join().expect("the server heard all of it");
+    }
+
+    /// CONNACK and two messages, on wire 1.
+    fn two_messages() -> Vec<u8> {
+        let (number, Notification { app, payload, .. }) = (AppNumber::new(0).expect("valid"), message());
+        let message = |id| wire1::Message {
+            app: number,
+            urgency: Urgency::Normal,
+            expires: PATIENCE,
+            id: MessageId([id; 16]),
+            payload: payload.clone(),
+        };
+        let connack = Connack { time: Wall(0), keepalive_max: PATIENCE, window: 2 };
+        let mut out = Vec::new();
+        ServerFrame::Connack(connack).encode(&mut out);
+        ServerFrame::App(number, app).encode(&mut out);
+        [1, 2].iter().for_each(|id| ServerFrame::Message(message(*id)).encode(&mut out));
+        out
+    }
+
+    #[test]
+    fn an_interrupter_ends_the_wait_from_another_thread() {
+        let (server, served) = server(|mut peer| {
             peer.let_in();
-            peer.stream.read_to_end(&mut Vec::new())
+            peer.hear_goodbye();
         });
         let mut device = open(&server);
         device.next_event(None).expect("let in");
-        let closer = device.closer().expect("open");
-        let closing = thread::spawn(move || closer.close());
-        assert_eq!(device.next_event(None), Some(Event::Ended(EndReason::Eof)));
-        closing.join().expect("no panic");
+        let interrupter = device.interrupter();
+        let interrupting = thread::spawn(move || interrupter.interrupt());
+        assert_eq!(device.next_event(None), None);
+        interrupting.join().expect("no panic");
+        device.close();
+        served.join().expect("the server heard the goodbye");
     }
 
     #[test]

@@ -6,4 +6,4 @@ mod connection;
 pub mod keepalive;
 pub mod reconnect;
 
-pub use connection::{Closer, ConnectError, Connection, Server};
+pub use connection::{ConnectError, Connection, Interrupter, Server};

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{Running, Serving, binary, folder, run, serve, stderr, stdout};
+use crate::process::{Running, Serving, binary, folder, run, serve, serve_command, stderr, stdout};
 
 fn carol(server: &Serving, more: &[&str]) -> Running {
     carol_on("0", server, more)
@@ -143,7 +143,30 @@ fn broadcasts_come_to_the_image_they_are_for_on(wire: &str) {
 }
 
 #[test]
-fn ctrl_c_ends_it_with_status_0() {
+fn a_device_takes_its_leave_on_a_signal_and_what_it_has_printed_is_acked() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = folder("");
+        let mut command = serve_command(&folder);
+        command.env("RUST_LOG", "debug");
+        let server = Serving::started(command);
+        let device = carol_on("1", &server, &[]);
+        device.line();
+        server.notify("carol", "1");
+        device.line();
+        device.signal(signal);
+        let (status, rest) = device.wait();
+        assert!(status.success() && rest.is_empty(), "{status} {rest:?}");
+        assert_eq!(server.process.line_after("ended with: "), "the device left: closing");
+
+        server.notify("carol", "2");
+        let again = carol_on("1", &server, &[]);
+        again.line();
+        assert_eq!(again.line(), "chatter: 2");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_with_status_0_on_wire_0_too() {
     let folder = folder("");
     let server = serve(&folder);
     let device = carol(&server, &[]);

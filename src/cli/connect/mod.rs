@@ -1,29 +1,29 @@
 //! `connect`: a device in a terminal. It connects, prints what arrives, and acks what it has printed.
 
 mod line;
+mod printer;
+mod signals;
 
-use std::io::{self, ErrorKind, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{fs, thread};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use printer::{Printer, Stop};
+use signals::Stopping;
 
 use super::{Failure, logging};
 use crate::base::{ChannelId, DeviceId, Level, Urgency, parse_duration};
 use crate::device::{Connection, Server};
 use crate::protocol::wire1::CREDENTIAL_BYTES_MAX;
 use crate::protocol::{wire0, wire1};
-use crate::session::device::{Event, Options};
+use crate::session::device::Options;
 use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
 
 /// Connects as a device and prints what arrives
 ///
 /// Each message is acked when it is printed, so the server drops it: don't pass for a device that
-/// someone uses. Ends with status 0 on Ctrl-C, or when --count messages have come.
+/// someone uses. Takes its leave and ends with status 0 on Ctrl-C, or when --count messages have come.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// What to speak: 0, as deployed phones do, or 1, which costs a fraction of the bytes
@@ -82,30 +82,27 @@ struct TrustArguments {
     insecure: bool,
 }
 
-/// Why the printing stopped.
-enum Stop {
-    /// As many messages came as were asked for.
-    Enough,
-    /// A signal came.
-    Asked,
-    /// Whoever read the output has gone.
-    Unread,
-    /// The session ended, which has been printed.
-    Ended,
-}
-
 /// Stays connected until the session ends, the count is reached or a signal comes.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start();
     let server = server(&arguments)?;
-    let connection =
-        Connection::open(&server, options(&arguments)?).map_err(|error| Failure::Run(error.to_string()))?;
-    let is_stopping = close_on_signal(&connection)?;
-    let printed = print_all(connection, &arguments, &is_stopping);
-    match printed.map_err(|error| Failure::Run(format!("cannot write to stdout: {error}")))? {
+    let options = options(&arguments)?;
+    let stopping = Stopping::on_signals()?;
+    let connection = Connection::open(&server, options).map_err(|error| Failure::Run(error.to_string()))?;
+    match hold(connection, &mut Printer::new(arguments.json, arguments.count), &stopping)? {
         Stop::Enough | Stop::Asked | Stop::Unread => Ok(()),
         Stop::Ended => Err(Failure::Told),
     }
+}
+
+/// Prints what a connection brings, until there is a reason to leave it.
+fn hold(mut connection: Connection, printer: &mut Printer, stopping: &Stopping) -> Result<Stop, Failure> {
+    stopping.hold(connection.interrupter());
+    let printed = printer.print_all(&mut connection);
+    connection.close();
+    let is_asked = stopping.release();
+    let stop = printed.map_err(|error| Failure::Run(format!("cannot write to stdout: {error}")))?;
+    Ok(if is_asked { Stop::Asked } else { stop })
 }
 
 fn server(arguments: &Arguments) -> Result<Server, Failure> {
@@ -168,66 +165,4 @@ fn keepalive(text: &str) -> Result<Duration, String> {
         0 if keepalive >= Duration::from_secs(1) => Ok(keepalive),
         _ => Err("whole seconds, and at least one".into()),
     }
-}
-
-/// Lets SIGINT and SIGTERM close the connection. Tells whether one has come.
-fn close_on_signal(connection: &Connection) -> io::Result<Arc<AtomicBool>> {
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let (closer, stopping) = (connection.closer()?, is_stopping.clone());
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            stopping.store(true, Ordering::SeqCst);
-            closer.close();
-        }
-    });
-    Ok(is_stopping)
-}
-
-/// Prints what comes, and acks it then.
-fn print_all(
-    mut connection: Connection,
-    arguments: &Arguments,
-    is_stopping: &AtomicBool,
-) -> io::Result<Stop> {
-    let mut wanted = arguments.count.unwrap_or(u64::MAX);
-    while let Some(event) = connection.next_event(None) {
-        if is_stopping.load(Ordering::SeqCst) {
-            return Ok(Stop::Asked);
-        }
-        match print(&event, arguments.json) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Stop::Unread),
-            printed => printed?,
-        }
-        if matches!(event, Event::Broadcast(_) | Event::Message(_)) {
-            connection.ack();
-            wanted = wanted.saturating_sub(messages_in(&event));
-        }
-        // What came in one frame of wire 0 is acked as a whole, so it is printed as a whole.
-        if wanted == 0 && !connection.session().has_events() {
-            connection.close();
-            return Ok(Stop::Enough);
-        }
-    }
-    Ok(if wanted == 0 { Stop::Enough } else { Stop::Ended })
-}
-
-fn messages_in(event: &Event) -> u64 {
-    match event {
-        Event::Message(_) => 1,
-        Event::Broadcast(broadcast) => broadcast.payloads.len() as u64,
-        _ => 0,
-    }
-}
-
-/// Prints all of `event`; it is out of this process when this returns.
-fn print(event: &Event, as_json: bool) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    if let Some(line) = line::line(event) {
-        match as_json {
-            true => writeln!(stdout, "{}", serde_json::to_string(&line)?)?,
-            false => writeln!(stdout, "{line}")?,
-        }
-    }
-    stdout.flush()
 }

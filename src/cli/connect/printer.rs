@@ -1,0 +1,76 @@
+//! Prints what a session brings, and acks it then.
+
+use std::io::{self, ErrorKind, Write};
+
+use super::line::{self, Line};
+use crate::device::Connection;
+use crate::session::device::Event;
+
+/// Prints as was asked for, and counts.
+pub struct Printer {
+    as_json: bool,
+    /// So many messages more, and it is enough.
+    wanted: u64,
+}
+
+/// Why the printing stopped.
+pub enum Stop {
+    /// As many messages came as were asked for.
+    Enough,
+    /// A signal came.
+    Asked,
+    /// Whoever read the output has gone.
+    Unread,
+    /// The session ended, which has been printed.
+    Ended,
+}
+
+impl Printer {
+    /// Prints for people, or `as_json` for programs, until `count` messages have come, if that is given.
+    pub fn new(as_json: bool, count: Option<u64>) -> Printer {
+        Printer { as_json, wanted: count.unwrap_or(u64::MAX) }
+    }
+
+    /// Prints what comes until there is a reason to stop. The connection is to be closed then.
+    pub fn print_all(&mut self, connection: &mut Connection) -> io::Result<Stop> {
+        while let Some(event) = connection.next_event(None) {
+            match self.print(line::line(&event)) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Stop::Unread),
+                printed => printed?,
+            }
+            if matches!(event, Event::Broadcast(_) | Event::Message(_)) {
+                connection.ack();
+                self.wanted = self.wanted.saturating_sub(messages_in(&event));
+            }
+            let is_over = matches!(event, Event::Ended(_));
+            // What came in one frame of wire 0 is acked as a whole, so it is printed as a whole.
+            if self.wanted == 0 && (is_over || !connection.session().has_events()) {
+                return Ok(Stop::Enough);
+            }
+            if is_over {
+                return Ok(Stop::Ended);
+            }
+        }
+        Ok(Stop::Asked)
+    }
+
+    /// Prints all of `line`; it is out of this process when this returns.
+    fn print(&self, line: Option<Line<'_>>) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        if let Some(line) = line {
+            match self.as_json {
+                true => writeln!(stdout, "{}", serde_json::to_string(&line)?)?,
+                false => writeln!(stdout, "{line}")?,
+            }
+        }
+        stdout.flush()
+    }
+}
+
+fn messages_in(event: &Event) -> u64 {
+    match event {
+        Event::Message(_) => 1,
+        Event::Broadcast(broadcast) => broadcast.payloads.len() as u64,
+        _ => 0,
+    }
+}
