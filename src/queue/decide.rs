@@ -204,7 +204,8 @@ impl Queue {
     }
 
     fn enqueue(&mut self, row: MessageRow, value: Vec<u8>, payload: &Payload, dropped: &[Seq]) {
-        let ((device, seq), pending) = self.hold_message(&row, value.len());
+        let size = u16::try_from(value.len()).expect("rows are bounded by MESSAGE_BYTES_MAX");
+        let ((device, seq), pending) = self.hold_message(&row, size);
         self.pending.insert(device, seq, pending);
         for &seq in dropped {
             self.drop_message(device, seq);
@@ -220,12 +221,12 @@ impl Queue {
     }
 
     /// A message as the index knows it; its names are held from now on.
-    pub(super) fn hold_message(&mut self, row: &MessageRow, size: usize) -> ((DeviceKey, Seq), Pending) {
+    pub(super) fn hold_message(&mut self, row: &MessageRow, size: u16) -> ((DeviceKey, Seq), Pending) {
         let device = self.devices.hold(&row.device);
         let pending = Pending {
             expires: row.expires,
             app: self.apps.hold(&row.app),
-            size: u16::try_from(size).expect("rows are bounded by MESSAGE_BYTES_MAX"),
+            size,
             urgency: row.urgency,
             tag: row.tag.map(Box::from),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Level, Payload, Seq, Token};
+use crate::base::{ChannelId, Level, Payload, Seq, Token};
 
 use super::command::Broadcast;
 use super::limits::Limits;
@@ -10,6 +10,10 @@ use super::names::DeviceKey;
 use super::pending::{Pending, PendingIndex};
 use super::rows::{BroadcastRow, Census, Head, Key, MessageRow, RegistrationRow, Row, RowError};
 use super::state::Queue;
+
+/// Beyond this no number in a head can be one that a queue has counted to: one a nanosecond takes 146
+/// years. Nor could a queue count on from there for ever.
+const COUNT_MAX: u64 = 1 << 62;
 
 /// Why rows are not those that a queue has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,21 +59,32 @@ impl Restore {
         }
         match row {
             Row::Head(head) => self.head = Some(head),
-            Row::Broadcast(_, level, row) => self.add_broadcast(level, &row),
-            Row::Message(row) => self.add_message(&row, value.len()),
+            Row::Broadcast(channel, level, row) => self.add_broadcast(channel, level, &row)?,
+            Row::Message(row) => self.add_message(&row, value.len())?,
             Row::Registration(token, row) => self.add_registration(token, &row)?,
         }
         Ok(())
     }
 
-    fn add_broadcast(&mut self, level: Level, row: &BroadcastRow) {
+    fn add_broadcast(
+        &mut self,
+        channel: ChannelId,
+        level: Level,
+        row: &BroadcastRow,
+    ) -> Result<(), RestoreError> {
+        if channel != ChannelId::SYSTEM || level < Level(1) {
+            return Err(RestoreError::Contradiction);
+        }
         let payload = Payload::from_stored(row.payload.to_vec().into());
         self.queue.channel.live.push(Arc::new(Broadcast { level, expires: row.expires, payload }));
+        Ok(())
     }
 
-    fn add_message(&mut self, row: &MessageRow, size: usize) {
+    fn add_message(&mut self, row: &MessageRow, size: usize) -> Result<(), RestoreError> {
+        let size = u16::try_from(size).map_err(|_| RowError::Body)?;
         let message = self.queue.hold_message(row, size);
         self.messages.push(message);
+        Ok(())
     }
 
     fn add_registration(&mut self, token: Token, row: &RegistrationRow) -> Result<(), RestoreError> {
@@ -87,9 +102,109 @@ impl Restore {
         if head.census != self.found {
             return Err(RestoreError::Census { written: head.census.rows, found: self.found.rows });
         }
+        if !self.agrees_with(&head) {
+            return Err(RestoreError::Contradiction);
+        }
         self.queue.pending = PendingIndex::of_all(self.messages);
         self.queue.head = head;
         self.queue.channel.top = head.top;
         Ok(self.queue)
+    }
+
+    /// Whether the head has counted all that there is, and can count on.
+    fn agrees_with(&self, head: &Head) -> bool {
+        let last_seq = self.messages.iter().map(|((_, seq), _)| *seq).max();
+        let last_level = self.queue.channel.live.last().map(|broadcast| broadcast.level);
+        let is_countable = |number: u64| number <= COUNT_MAX;
+        last_seq.is_none_or(|last| last < head.next_seq)
+            && last_level.is_none_or(|last| last <= head.top)
+            && u64::try_from(head.top.0).is_ok_and(is_countable)
+            && [head.batch, head.next_seq.0].into_iter().all(is_countable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{MessageId, Urgency, Wall};
+
+    type Sealed = (Key, Vec<u8>);
+
+    fn broadcast(channel: ChannelId, level: i64) -> Sealed {
+        let key = Key::Broadcast(channel, Level(level));
+        (key, BroadcastRow { expires: Wall(9), payload: b"{}" }.encode(key))
+    }
+
+    fn message(seq: u64, payload: &[u8]) -> Sealed {
+        let row = MessageRow {
+            id: MessageId::new(Seq(seq), [7; 8]),
+            device: "carol".parse().expect("valid"),
+            app: "chatter".parse().expect("valid"),
+            expires: Wall(9),
+            urgency: Urgency::Normal,
+            tag: None,
+            payload,
+        };
+        (Key::Message(Seq(seq)), row.encode())
+    }
+
+    /// What comes of these rows beside a head that counts them.
+    fn restore(rows: &[Sealed], head: Head) -> Result<(), RestoreError> {
+        let mut restore = Restore::new(Limits::default());
+        let mut census = Census::default();
+        for (key, value) in rows {
+            census.add(*key);
+            restore.add(&key.encode(), value)?;
+        }
+        restore.add(&Key::Head.encode(), &Head { census, ..head }.encode())?;
+        restore.finish().map(drop)
+    }
+
+    const HEAD: Head = Head {
+        batch: 5,
+        next_seq: Seq(3),
+        wall: Wall(1),
+        top: Level(2),
+        census: Census { rows: 0, digest: 0 },
+    };
+
+    #[test]
+    fn rows_that_the_head_has_counted_are_a_queue() {
+        let rows = [broadcast(ChannelId::SYSTEM, 1), broadcast(ChannelId::SYSTEM, 2), message(2, b"{}")];
+        assert_eq!(restore(&rows, HEAD), Ok(()));
+    }
+
+    #[test]
+    fn a_row_that_no_queue_writes_beside_this_head_is_a_contradiction() {
+        let cases = [
+            broadcast(ChannelId([1; 16]), 1),
+            broadcast(ChannelId::SYSTEM, 0),
+            broadcast(ChannelId::SYSTEM, -1),
+            broadcast(ChannelId::SYSTEM, 3),
+            message(3, b"{}"),
+        ];
+        for row in cases {
+            let key = row.0;
+            assert_eq!(restore(&[row], HEAD), Err(RestoreError::Contradiction), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_could_not_count_on_is_a_contradiction() {
+        let cases = [
+            Head { batch: u64::MAX, ..HEAD },
+            Head { next_seq: Seq(u64::MAX), ..HEAD },
+            Head { top: Level(i64::MAX), ..HEAD },
+            Head { top: Level(-1), ..HEAD },
+        ];
+        for head in cases {
+            assert_eq!(restore(&[], head), Err(RestoreError::Contradiction), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_longer_than_any_that_is_written_is_damaged() {
+        let row = message(1, &[b'7'; 1 << 16]);
+        assert_eq!(restore(&[row], HEAD), Err(RestoreError::Row(RowError::Body)));
     }
 }
