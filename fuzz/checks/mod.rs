@@ -2,9 +2,14 @@
 //! where it does not. The fuzz targets call them with what libFuzzer makes up, `tests/fuzz.rs` with
 //! the seeds and with every file of `fuzz/corpus`.
 
+pub mod api_bodies;
 mod catch_up;
+pub mod device_session;
+pub mod http;
 mod script;
 pub mod seeds;
+pub mod server_session;
+pub mod stored_rows;
 pub mod wire0_frames;
 pub mod wire1_frames;
 
@@ -17,7 +22,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 2] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "wire0_frames", check: wire0_frames::check },
     Target { name: "wire1_frames", check: wire1_frames::check },
+    Target { name: "server_session", check: server_session::check },
+    Target { name: "device_session", check: device_session::check },
+    Target { name: "http", check: http::check },
+    Target { name: "api_bodies", check: api_bodies::check },
+    Target { name: "stored_rows", check: stored_rows::check },
 ];

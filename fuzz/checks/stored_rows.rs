@@ -1,0 +1,165 @@
+//! The queue's rows as a store may hold them: arbitrary rows are an error that calls them damaged, or a
+//! queue that works. It takes commands, lets expire what it holds, and comes back from the rows that it
+//! then writes; and it never panics.
+//!
+//! An input is one byte, even if the rows are to be sealed, and rows: each the length of the key (1), the
+//! key, the length of the value (2), the value. A row is sealed by giving it the checksum of what it
+//! holds, and the head by giving it the census of the others as well, as far as it has room for them:
+//! otherwise hardly any input would come beyond the checks of both. `src/queue/rows.rs` draws the formats.
+//! A sealed head counts no further than a queue could in some decades, and so can count on.
+
+use std::collections::BTreeMap;
+
+use lomiri_push::base::{Now, Payload, Seq, SessionId, Urgency, Wall};
+use lomiri_push::queue::{Address, Command, Key, Limits, Notify, read_message};
+use lomiri_push::store::{DurableQueue, Memory, StoreError};
+
+use super::script::Script;
+
+const NOW: Wall = Wall(1_800_000_000_000);
+const CHECKSUM_BYTES: usize = 4;
+/// Where the four numbers of a head lie: behind the checksum and the version.
+const NUMBERS_AT: usize = CHECKSUM_BYTES + 1;
+/// Where its census lies.
+const CENSUS_AT: usize = NUMBERS_AT + 4 * 8;
+
+/// Keys and values.
+pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Panics unless all of this holds for `input`.
+pub fn check(input: &[u8]) {
+    let rows = rows(input);
+    rows.iter().for_each(|(key, value)| check_message(key, value));
+    let mut store = Memory::new();
+    *store.rows_mut() = rows;
+    match DurableQueue::open(store, Limits::default(), at(NOW)) {
+        Ok(queue) => check_works(queue, hash(input)),
+        Err(StoreError::Damaged { .. }) => {}
+        Err(error) => panic!("memory fails: {error}"),
+    }
+}
+
+/// An input with these rows, to be sealed.
+pub fn input_of(rows: &Rows) -> Vec<u8> {
+    let mut input = vec![0];
+    for (key, value) in rows {
+        let length = u16::try_from(value.len()).expect("a short row");
+        input.push(u8::try_from(key.len()).expect("a short key"));
+        input.extend([&key[..], &length.to_be_bytes(), value].concat());
+    }
+    input
+}
+
+fn rows(input: &[u8]) -> Rows {
+    let mut script = Script::new(input);
+    let is_sealed = script.byte().is_multiple_of(2);
+    let mut rows = Rows::new();
+    while !script.is_over() {
+        let key_bytes = script.byte();
+        let key = script.bytes(key_bytes.into());
+        let value_bytes = script.number();
+        rows.insert(key.to_vec(), script.bytes(value_bytes.into()).to_vec());
+    }
+    if is_sealed {
+        seal(&mut rows);
+    }
+    rows
+}
+
+fn seal(rows: &mut Rows) {
+    let census = census(rows);
+    if let Some(body) = rows.get_mut(&b"h"[..]).and_then(|head| head.get_mut(NUMBERS_AT..CENSUS_AT + 16)) {
+        body[CENSUS_AT - NUMBERS_AT..].copy_from_slice(&census);
+        body.iter_mut().step_by(8).take(4).for_each(|highest| *highest &= 0x1f);
+    }
+    for (key, value) in rows {
+        if let Some((checksum, sealed)) = value.split_first_chunk_mut::<CHECKSUM_BYTES>() {
+            *checksum = crc32fast::hash(&[&key[..], sealed].concat()).to_be_bytes();
+        }
+    }
+}
+
+/// How many rows there are beside the head, and the sum of their keys' hashes.
+fn census(rows: &Rows) -> [u8; 16] {
+    let others = rows.keys().filter(|key| key[..] != b"h"[..]);
+    let digest = others.clone().fold(0u64, |sum, key| sum.wrapping_add(hash(key)));
+    let both = u128::from(others.count() as u64) << 64 | u128::from(digest);
+    both.to_be_bytes()
+}
+
+fn hash(key: &[u8]) -> u64 {
+    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325, step);
+    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// What reads as a message is the message that its key names.
+fn check_message(key: &[u8], value: &[u8]) {
+    let Ok(Key::Message(seq)) = Key::decode(key) else { return };
+    assert_eq!(Key::Message(seq).encode(), key);
+    if let Ok(message) = read_message(seq, value) {
+        assert_eq!(message.id.seq(), seq);
+    }
+}
+
+fn at(wall: Wall) -> Now {
+    Now { wall, ..Now::default() }
+}
+
+/// The random bytes depend on all of the input, so that no row of it holds them already.
+fn check_works(mut queue: DurableQueue<Memory>, mut random: u64) {
+    let mut fill = |bytes: &mut [u8]| {
+        random = hash(&random.to_be_bytes());
+        bytes.iter_mut().zip(random.to_be_bytes().iter().cycle()).for_each(|(byte, random)| *byte = *random);
+    };
+    let outcomes = queue.handle(commands(), at(NOW), &mut fill);
+    assert_eq!(outcomes.answers.len(), commands().len(), "an answer for each command");
+    let mut queue = check_comes_back(queue, NOW);
+    let end = Wall(u64::MAX);
+    while queue.next_deadline().is_some() {
+        queue.handle(Vec::new(), at(end), &mut fill);
+        assert!(queue.failure().is_none(), "{:?}", queue.failure());
+    }
+    assert_eq!(queue.counts().messages, 0, "nothing lasts for ever");
+    check_comes_back(queue, end);
+}
+
+fn check_comes_back(mut queue: DurableQueue<Memory>, now: Wall) -> DurableQueue<Memory> {
+    assert!(queue.failure().is_none(), "{:?}", queue.failure());
+    let counts = queue.counts();
+    let store = queue.close().expect("memory does not fail");
+    queue = DurableQueue::open(store, Limits::default(), at(now)).expect("rows of its own");
+    assert_eq!(queue.counts(), counts, "what is there comes back");
+    queue
+}
+
+/// Something for a queue to do.
+pub fn commands() -> Vec<Command> {
+    let device = || "carol".parse().expect("an id");
+    let app = || "chatter".parse().expect("an id");
+    let payload = || Payload::from_json(b"{}").expect("JSON");
+    let expires = Wall(u64::MAX);
+    vec![
+        Command::Notify(Notify {
+            to: Address::Device(device()),
+            app: app(),
+            expires,
+            payload: payload(),
+            urgency: Urgency::Normal,
+            clear_pending: false,
+            replace_tag: Some("mail".into()),
+        }),
+        Command::Broadcast { channel: "system".into(), expires, payload: payload() },
+        Command::Register { device: device(), app: app() },
+        Command::Fetch {
+            device: device(),
+            session: SessionId(1),
+            after: Seq(0),
+            least: Urgency::VeryLow,
+            messages_max: 64,
+        },
+        Command::Unregister { device: device(), app: app() },
+    ]
+}
