@@ -35,6 +35,11 @@ struct Told {
     device: Vec<device::Event>,
 }
 
+/// What a device is told when it has been silent for so long, and the server is there.
+fn confirmed_after(silence: Duration) -> [device::Event; 2] {
+    [device::Event::Pinged { silence }, device::Event::Confirmed]
+}
+
 fn connect() -> Connect {
     Connect {
         image: "img1/m1".into(),
@@ -261,7 +266,7 @@ fn a_keepalive_is_a_byte_each_way_and_the_device_paces_it() {
         let before = pair.now.monotonic;
         let told = pair.jump();
         assert_eq!(pair.now.monotonic.since(before), KEEPALIVE);
-        assert_eq!(told.device, [device::Event::Confirmed]);
+        assert_eq!(told.device, confirmed_after(KEEPALIVE));
         assert_eq!(
             (pair.sent.len(), pair.sent.iter().sum::<usize>(), pair.said.len()),
             (round, round, round)
@@ -273,7 +278,7 @@ fn a_keepalive_is_a_byte_each_way_and_the_device_paces_it() {
 fn a_silence_beyond_the_servers_maximum_is_cut_to_it() {
     let patient = Connect { keepalive: Duration::from_secs(1_000_000), ..connect() };
     let mut pair = Pair::connected_as(patient, Vec::new(), usize::MAX);
-    assert_eq!(pair.jump().device, [device::Event::Confirmed]);
+    assert_eq!(pair.jump().device, confirmed_after(KEEPALIVE_MAX));
     assert_eq!(pair.now.monotonic.since(Monotonic::default()), KEEPALIVE_MAX);
 }
 
@@ -298,6 +303,7 @@ fn a_silent_device_and_one_that_does_not_ack_end_by_timeout() {
 fn a_server_that_does_not_answer_a_ping_is_gone() {
     let mut pair = Pair::connected(usize::MAX);
     pair.device.handle_timeout(pair.now.monotonic + KEEPALIVE);
+    assert_eq!(pair.device.poll_event(), Some(device::Event::Pinged { silence: KEEPALIVE }));
     assert_eq!(pair.device.poll_transmit().as_deref(), Some(&[0x02][..]));
     let gone = pair.now.monotonic + KEEPALIVE + DEVICE_PATIENCE;
     assert_eq!(pair.device.next_deadline(), Some(gone));
@@ -353,6 +359,8 @@ fn the_device_says_what_it_wants_in_mid_session() {
     assert_eq!(told.server, [server::Event::Least(Urgency::High), server::Event::Flush]);
     let silence = Duration::from_secs(60) + SERVER_PATIENCE;
     assert_eq!(pair.server.next_deadline(), Some(pair.now.monotonic + silence));
+    pair.device.keep_alive(Duration::from_secs(60));
+    assert_eq!(pair.device.poll_transmit(), None, "the server knows that");
     let before = pair.now.monotonic;
     pair.jump();
     assert_eq!(pair.now.monotonic.since(before), Duration::from_secs(60));
@@ -425,7 +433,7 @@ fn an_unknown_frame_that_may_be_skipped_is() {
     let mut pair = Pair::connected(usize::MAX);
     pair.server.handle_bytes(&[0x01, 0x41, 9, 0xff, 2, 1, 1], pair.now.monotonic);
     pair.device.handle_bytes(&[0x3f, 0x7f, 0, 0x81, 0], pair.now.monotonic);
-    assert_eq!(pair.jump().device, [device::Event::Confirmed]);
+    assert_eq!(pair.jump().device, confirmed_after(KEEPALIVE));
 }
 
 #[test]

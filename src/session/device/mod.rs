@@ -94,6 +94,12 @@ pub enum Event {
     Message(Message),
     /// A message that came too late and was dropped; a receipt says so.
     Expired(MessageId),
+    /// This side has said nothing for so long, on wire 1, and asks now whether the server is there.
+    /// [`Event::Confirmed`] or the end follows.
+    Pinged {
+        /// How long.
+        silence: Duration,
+    },
     /// The server has handled all that was sent before the last ping.
     Confirmed,
     /// The server warns; the session goes on.
@@ -187,7 +193,7 @@ impl Session {
             return;
         }
         let outcome = match &mut self.state {
-            State::Wire1(conversation) => conversation.handle_timeout(now),
+            State::Wire1(conversation) => conversation.handle_timeout(&mut self.rim, now),
             _ => Err(EndReason::Timeout),
         };
         self.end_if_failed(outcome);
@@ -241,7 +247,8 @@ impl Session {
         }
     }
 
-    /// Stays silent, on wire 1, no longer than `keepalive` from now on: whole seconds, at least one.
+    /// Stays silent, on wire 1, no longer than `keepalive` from now on: whole seconds, at least one, and
+    /// cut to what the server grants. Says nothing if that changes nothing.
     pub fn keep_alive(&mut self, keepalive: Duration) {
         if let State::Wire1(conversation) = &mut self.state {
             conversation.keep_alive(keepalive);

@@ -5,7 +5,8 @@
 //!  new (version, CONNECT) ──▶ AwaitConnack ──CONNACK──▶ Open
 //!                                          Connected
 //!  Open:  MESSAGE, BROADCAST ──▶ events ── told, then ack ──▶ ACK, with the next bytes
-//!         silent for the keepalive ──▶ PING ── PONG ──▶ Confirmed: what was sent before it has arrived
+//!         silent for the keepalive ──▶ PING, Pinged
+//!         PONG ──▶ Confirmed: what was sent before its PING has arrived
 //!
 //!  any ── GOAWAY, no PONG in time ──▶ ended        what was not due ──▶ BYE, ended
 //! ```
@@ -63,8 +64,8 @@ struct Open {
     /// When CONNACK came: where expiry is counted from.
     connacked: Monotonic,
     keepalive_max: Duration,
-    /// When this side must say something again.
-    ping_due: Monotonic,
+    /// When this side last said something, or would have but for the PONG that it waits for.
+    silent_since: Monotonic,
     /// When the answer to the last PING is overdue.
     pong_by: Option<Monotonic>,
     apps: [Option<AppId>; APPS_MAX],
@@ -144,16 +145,17 @@ impl Conversation {
     }
 
     /// The deadline has passed: it is time for a PING, or the server is gone.
-    pub fn handle_timeout(&mut self, now: Monotonic) -> Result<(), EndReason> {
+    pub fn handle_timeout(&mut self, rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
         self.now = now;
         match &mut self.state {
             State::Open(open) if open.pong_by.is_none_or(|by| now < by) => {
-                open.ping_due = now + self.keepalive;
+                let silence = now.since(mem::replace(&mut open.silent_since, now));
                 if open.pong_by.is_none() {
                     open.pong_by = Some(now + self.exchange_timeout);
                     self.stored.ping();
                     self.receipts.ping();
                     self.say(&DeviceFrame::Ping);
+                    rim.tell(Event::Pinged { silence });
                 }
                 Ok(())
             }
@@ -205,8 +207,11 @@ impl Conversation {
 
     pub fn keep_alive(&mut self, keepalive: Duration) {
         let State::Open(open) = &self.state else { return };
-        self.keepalive = keepalive.clamp(Duration::from_secs(1), open.keepalive_max);
-        self.say(&DeviceFrame::Keepalive(self.keepalive));
+        let keepalive = keepalive.clamp(Duration::from_secs(1), open.keepalive_max);
+        if keepalive != self.keepalive {
+            self.keepalive = keepalive;
+            self.say(&DeviceFrame::Keepalive(keepalive));
+        }
     }
 
     pub fn unconfirmed(&self) -> Unconfirmed {
@@ -219,7 +224,10 @@ impl Conversation {
     pub fn next_deadline(&self) -> Monotonic {
         match &self.state {
             State::AwaitConnack { deadline } => *deadline,
-            State::Open(open) => open.pong_by.map_or(open.ping_due, |by| by.min(open.ping_due)),
+            State::Open(open) => {
+                let ping_due = open.silent_since + self.keepalive;
+                open.pong_by.map_or(ping_due, |by| by.min(ping_due))
+            }
         }
     }
 
@@ -231,7 +239,7 @@ impl Conversation {
         }
         self.say_receipts();
         if let State::Open(open) = &mut self.state {
-            open.ping_due = self.now + self.keepalive;
+            open.silent_since = self.now;
         }
         rim.send(mem::take(&mut self.outgoing).into());
     }
@@ -283,7 +291,7 @@ impl Conversation {
         self.state = State::Open(Box::new(Open {
             connacked: self.now,
             keepalive_max: connack.keepalive_max,
-            ping_due: self.now + self.keepalive,
+            silent_since: self.now,
             pong_by: None,
             apps: Default::default(),
             unacked: VecDeque::new(),
