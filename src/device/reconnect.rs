@@ -36,10 +36,12 @@ impl Backoff {
         part_of(bound, random)
     }
 
-    /// The server sent the device away: how long to stay away.
+    /// The server sent the device away: how long to stay away. `random` as in [`Backoff::failed`].
     pub fn sent_away(&mut self, goaway: &Goaway, random: f64) -> Duration {
         let after = match goaway.reason {
             Reason::TakenOver => goaway.after.max(TAKEN_OVER),
+            // What does not get better by itself.
+            Reason::Unauthorized | Reason::NotSupported => GOAWAY_MAX,
             _ => goaway.after,
         };
         let after = after.min(GOAWAY_MAX);
@@ -85,6 +87,9 @@ mod tests {
         assert_eq!(away(goaway(Reason::Restart, 1, 100), 0.5), 51);
         assert_eq!(away(goaway(Reason::TakenOver, 0, 0), 0.0), 60);
         assert_eq!(away(goaway(Reason::TakenOver, 90, 0), 0.0), 90);
+        for reason in [Reason::Unauthorized, Reason::NotSupported] {
+            assert_eq!(away(goaway(reason, 0, 10), 1.0), GOAWAY_MAX.as_secs());
+        }
         assert_eq!(away(goaway(Reason::Drain, u64::MAX, u64::MAX), 1.0), GOAWAY_MAX.as_secs());
     }
 }
