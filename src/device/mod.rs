@@ -4,6 +4,7 @@
 pub mod clock;
 mod connection;
 pub mod keepalive;
+pub mod lifeline;
 pub mod reconnect;
 
 pub use connection::{ConnectError, Connection, Interrupter, Server};
