@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::base::{DeviceId, Level, MessageId, Seq, Urgency};
+use crate::base::{DeviceId, Level, Seq, Urgency};
 use crate::queue::{Page, PendingMessage};
 
 /// The progress of one device in one session.
@@ -34,8 +34,6 @@ pub(super) struct Delivery {
     newest: Seq,
     /// The least urgency that a page was asked for, until it comes.
     asked: Option<Urgency>,
-    /// What the device has stored though its ack never came: acked instead of sent again.
-    stored: Vec<MessageId>,
     /// Oldest first.
     in_flight: VecDeque<Sent>,
 }
@@ -52,8 +50,6 @@ enum Sent {
 /// A page, looked at.
 #[derive(Debug, PartialEq)]
 pub(super) struct Arrived {
-    /// What the device has stored already: to be acked for it.
-    pub(super) stored: Vec<Seq>,
     /// What is to be sent.
     pub(super) messages: Vec<Arc<PendingMessage>>,
     /// Up to where nothing is left once all of that is sent; none if something is held back.
@@ -69,13 +65,7 @@ pub(super) struct Acked {
 
 impl Delivery {
     /// A device that has just connected. Whether anything is pending for it only the queue knows.
-    pub(super) fn new(
-        device: DeviceId,
-        image: Arc<str>,
-        level: Level,
-        least: Urgency,
-        stored: Vec<MessageId>,
-    ) -> Delivery {
+    pub(super) fn new(device: DeviceId, image: Arc<str>, level: Level, least: Urgency) -> Delivery {
         Delivery {
             device,
             image,
@@ -86,7 +76,6 @@ impl Delivery {
             held_to: Seq(0),
             newest: Seq(u64::MAX),
             asked: None,
-            stored,
             in_flight: VecDeque::new(),
         }
     }
@@ -159,18 +148,16 @@ impl Delivery {
     pub(super) fn page_came(&mut self, page: &Page) -> Arrived {
         let asked = self.asked.take();
         self.newest = self.newest.max(page.newest);
-        let (stored, messages): (Vec<_>, Vec<_>) =
-            page.messages.iter().cloned().partition(|message| self.stored.contains(&message.id));
-        let stored = stored.iter().map(|message| message.id.seq()).collect();
-        let last = page.messages.last().filter(|_| page.more).map_or(page.newest, |last| last.id.seq());
-        let is_all_stored = messages.is_empty() && (last <= self.sent_to || !page.messages.is_empty());
-        if is_all_stored || page.more || messages.iter().any(|message| self.is_wanted(message)) {
-            return Arrived { stored, messages, passes: Some(last) };
+        let messages = &page.messages;
+        let last = messages.last().filter(|_| page.more).map_or(page.newest, |last| last.id.seq());
+        let is_all_sent = messages.is_empty() && last <= self.sent_to;
+        if is_all_sent || page.more || messages.iter().any(|message| self.is_wanted(message)) {
+            return Arrived { messages: messages.clone(), passes: Some(last) };
         }
         if !messages.is_empty() || asked <= Some(self.least()) {
             self.held_to = page.newest;
         }
-        Arrived { stored, messages: Vec::new(), passes: None }
+        Arrived { messages: Vec::new(), passes: None }
     }
 
     /// This message is in flight now, and all before it are or need not be.
@@ -186,7 +173,6 @@ impl Delivery {
         self.held_to = self.held_to.max(self.sent_to);
         if self.newest <= self.sent_to {
             self.is_released = false;
-            self.stored = Vec::new();
         }
     }
 
@@ -218,19 +204,19 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Payload, SessionId, Wall};
+    use crate::base::{MessageId, Payload, SessionId, Wall};
 
     fn device() -> DeviceId {
         "carol".parse().expect("valid")
     }
 
-    fn carol(least: Urgency, stored: Vec<MessageId>) -> Delivery {
-        Delivery::new(device(), "?/?".into(), Level(0), least, stored)
+    fn carol(least: Urgency) -> Delivery {
+        Delivery::new(device(), "?/?".into(), Level(0), least)
     }
 
     /// Carol, of whom the queue has said that nothing is pending.
     fn current(least: Urgency) -> Delivery {
-        let mut delivery = carol(least, Vec::new());
+        let mut delivery = carol(least);
         delivery.ask();
         delivery.take(&page(&[], 0));
         assert!(delivery.is_current());
@@ -264,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_device_that_connects_is_current_only_when_the_queue_has_said_so() {
-        let mut delivery = carol(Urgency::VeryLow, Vec::new());
+        let mut delivery = carol(Urgency::VeryLow);
         assert!(!delivery.is_current());
         assert_eq!(delivery.ask(), Seq(0));
         assert!(!delivery.is_current());
@@ -274,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_message_queued_while_a_page_is_on_its_way_is_asked_for_again() {
-        let mut delivery = carol(Urgency::VeryLow, Vec::new());
+        let mut delivery = carol(Urgency::VeryLow);
         delivery.ask();
         delivery.queued(&message(6, Urgency::Normal));
         assert_eq!(delivery.take(&page(&[(5, Urgency::Normal)], 5)), [5]);
@@ -318,7 +304,7 @@ mod tests {
     #[test]
     fn what_a_device_wants_more_of_while_a_page_is_on_its_way_is_asked_for_again() {
         for want in [Delivery::release, |delivery: &mut Delivery| delivery.want(Urgency::Low)] {
-            let mut delivery = carol(Urgency::High, Vec::new());
+            let mut delivery = carol(Urgency::High);
             delivery.ask();
             want(&mut delivery);
             assert!(delivery.take(&page(&[], 1)).is_empty(), "nothing was as urgent as asked");
@@ -331,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_follows_a_delivery_goes_along_over_many_pages_though_none_of_it_is_urgent() {
-        let mut delivery = carol(Urgency::High, Vec::new());
+        let mut delivery = carol(Urgency::High);
         delivery.ask();
         let first = Page { more: true, ..page(&[(1, Urgency::High)], 3) };
         assert_eq!(delivery.take(&first), [1]);
@@ -345,26 +331,12 @@ mod tests {
 
     #[test]
     fn a_page_without_anything_urgent_is_held_and_not_asked_for_again() {
-        let mut delivery = carol(Urgency::High, Vec::new());
+        let mut delivery = carol(Urgency::High);
         delivery.ask();
         assert!(delivery.take(&page(&[], 7)).is_empty());
         assert!(delivery.is_current());
         delivery.want(Urgency::Low);
         assert_eq!((delivery.is_current(), delivery.ask()), (false, Seq(0)));
-    }
-
-    #[test]
-    fn what_the_device_has_stored_is_acked_and_not_sent() {
-        let stored = vec![message(1, Urgency::Normal).id];
-        let mut delivery = carol(Urgency::VeryLow, stored.clone());
-        delivery.ask();
-        let page = page(&[(1, Urgency::Normal), (2, Urgency::Normal)], 2);
-        let arrived = delivery.page_came(&page);
-        assert_eq!((arrived.stored.clone(), arrived.messages.len()), (vec![Seq(1)], 1));
-        let other_number = vec![MessageId::new(Seq(1), [9; 8])];
-        let mut delivery = carol(Urgency::VeryLow, other_number);
-        delivery.ask();
-        assert_eq!(delivery.take(&page), [1, 2], "the whole id counts, not its number alone");
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub enum Action {
     Close(SessionKey, SessionId, EndReason),
     /// The device is at home on another shard: hand the connection and its session over.
     Move(SessionKey, ShardId, Traveller),
-    /// For the queue. A `Fetch` is answered by [`Broker::handle_page`], an `Acked` not at all.
+    /// For the queue. A `Fetch` is answered by [`Broker::handle_page`], an `Acked` or a `Stored` not
+    /// at all.
     Command(Command),
 }
 
@@ -166,10 +167,6 @@ impl Broker {
         }
         let arrived = delivery.page_came(page);
         deliver_page(session, delivery, &arrived, now);
-        if !arrived.stored.is_empty() {
-            let acked = Command::Acked { device: page.device.clone(), seqs: arrived.stored };
-            self.actions.push_back(Action::Command(acked));
-        }
         self.settle(key, now);
     }
 
@@ -315,7 +312,11 @@ impl Broker {
         let slot = self.slot(key).expect("its session has just been served");
         info!("session({}) registered {device}", slot.id);
         slot.session.accept(now);
-        slot.delivery = Some(Box::new(Delivery::new(device, image.into(), level, least, stored)));
+        slot.delivery = Some(Box::new(Delivery::new(device.clone(), image.into(), level, least)));
+        // Before the first page is asked for, so that none of these is in it.
+        if !stored.is_empty() {
+            self.actions.push_back(Action::Command(Command::Stored { device, ids: stored }));
+        }
     }
 
     /// The session is over: its bytes so far are still sent.

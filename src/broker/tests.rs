@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::{MessageId, Payload, Seq, Wall};
 use crate::protocol::wire0::{self, Connect, DeviceMessage};
+use crate::protocol::wire1;
 
 const KEY: SessionKey = SessionKey(0);
 const SESSION: SessionId = SessionId(1);
@@ -16,8 +17,14 @@ fn carol() -> DeviceId {
     "carol".parse().expect("a device id")
 }
 
-/// A shard to which Carol has just connected; her first question to the queue is open.
+/// A shard to which Carol has just connected on wire 0; her first question to the queue is open.
 fn shard_with_carol() -> Broker {
+    let frame = DeviceMessage::Connect(Connect::new(carol())).encode().expect("short");
+    shard_that_hears(&[&[wire0::VERSION], &frame[..]].concat())
+}
+
+/// A shard to which a device has just connected with these bytes.
+fn shard_that_hears(opening: &[u8]) -> Broker {
     let session = server::Options {
         ping_interval: PING_INTERVAL,
         exchange_timeout: Duration::from_secs(10),
@@ -26,9 +33,7 @@ fn shard_with_carol() -> Broker {
     let options = Options { shard: ShardId(0), shards: 1, session: Arc::new(session) };
     let mut broker = Broker::new(options, Arc::new(Channel::default()));
     broker.handle_accepted(KEY, SESSION, Now::default());
-    let connect = DeviceMessage::Connect(Connect::new(carol()));
-    let frame = connect.encode().expect("short");
-    broker.handle_bytes(KEY, &[&[wire0::VERSION], &frame[..]].concat(), Now::default());
+    broker.handle_bytes(KEY, opening, Now::default());
     broker
 }
 
@@ -119,6 +124,25 @@ fn a_page_for_an_earlier_session_is_not_taken() {
     let late = Page { session: SessionId(0), ..page(vec![message(1, 9)], false, 1) };
     broker.handle_page(&late, Now::default());
     assert!(wanted(&mut broker).is_empty());
+}
+
+/// However long what it has stored would wait for being as urgent as wanted.
+#[test]
+fn what_a_device_has_stored_is_told_before_its_first_page_is_asked_for() {
+    let stored = vec![MessageId::new(Seq(7), [1; 8])];
+    let connect =
+        wire1::Connect { stored: stored.clone(), ..wire1::Connect::new(carol(), Duration::from_secs(60)) };
+    let mut opening = vec![wire1::VERSION];
+    wire1::DeviceFrame::Connect(Box::new(connect)).encode(&mut opening).expect("within the limits");
+    let mut broker = shard_that_hears(&opening);
+    let actions = std::iter::from_fn(|| broker.poll_action());
+    let commands: Vec<Action> = actions.filter(|action| matches!(action, Action::Command(_))).collect();
+    match &commands[..] {
+        [Action::Command(Command::Stored { device, ids }), Action::Command(Command::Fetch { .. })] => {
+            assert_eq!((device, ids), (&carol(), &stored));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

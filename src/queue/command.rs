@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::base::{AppId, DeviceId, Level, MessageId, Payload, Seq, SessionId, Token, Urgency, Wall};
 
-/// Something for the queue to decide. Each command but [`Command::Acked`] is answered once, after
-/// what it changed is durable.
+/// Something for the queue to decide. Each command but [`Command::Acked`] and
+/// [`Command::Stored`] is answered once, after what it changed is durable.
 #[derive(Debug)]
 pub enum Command {
     /// An app server posts a message. Answered by [`Answer::Done`].
@@ -41,6 +41,14 @@ pub enum Command {
         device: DeviceId,
         /// Which. Ones that are gone already are no error.
         seqs: Vec<Seq>,
+    },
+    /// A device that connects has these messages in its mailbox, though their acks may never have
+    /// come: as good as [`Command::Acked`] for those that are pending under the whole id.
+    Stored {
+        /// Who.
+        device: DeviceId,
+        /// Which. The device may have them from another server, or have made them up.
+        ids: Vec<MessageId>,
     },
     /// A session wants what is pending after `after`. Answered by [`Answer::Page`].
     Fetch {

@@ -25,6 +25,14 @@ pub enum Decision {
     /// [`Refusal::TooManyPending`] with this message's payload: read it before the batch is applied,
     /// from the store or, if it is younger than that, from [`Queue::queued`].
     TooManyPending(Seq),
+    /// [`Command::Acked`] for those of these that are pending under the whole id, of which the index
+    /// holds a part: read the others' as for [`Decision::TooManyPending`], and decide that at once.
+    Stored {
+        /// Who.
+        device: DeviceId,
+        /// Which.
+        ids: Vec<MessageId>,
+    },
     /// The page that [`Queue::list`] gives when the batch is durable.
     Fetch {
         /// Whose messages.
@@ -104,6 +112,7 @@ impl Queue {
             Command::Register { device, app } => self.register(device, app, random).into(),
             Command::Unregister { device, app } => Ok(self.unregister(&device, &app)).into(),
             Command::Acked { device, seqs } => Ok(self.ack(&device, &seqs)).into(),
+            Command::Stored { device, ids } => Decision::Stored { device, ids },
             Command::Fetch { device, session, after, least, messages_max } => {
                 Decision::Fetch { device, session, wanted: Wanted { after, least, messages_max } }
             }

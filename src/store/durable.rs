@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{DeviceId, Now, Random, Seq, SessionId, Wall, format_duration};
+use crate::base::{DeviceId, MessageId, Now, Random, Seq, SessionId, Wall, format_duration};
 use crate::queue::{
     Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Queue, Refusal,
     Restore, Wanted, read_message,
@@ -28,7 +28,8 @@ pub struct DurableQueue<S> {
 /// What a call of [`DurableQueue::handle`] leads to.
 #[derive(Debug, Default)]
 pub struct Outcomes {
-    /// One for each command, in their order. A [`Command::Acked`] has one too, for which nobody waits.
+    /// One for each command, in their order. [`Command::Acked`] and
+    /// [`Command::Stored`] have one too, for which nobody waits.
     pub answers: Vec<Answer>,
     /// What the shards are to be told. A message may be told here and stand in a page among the
     /// answers: pages are read last.
@@ -112,17 +113,39 @@ impl<S: Store> DurableQueue<S> {
         Ok(Outcomes { answers, events: self.queue.take_events() })
     }
 
-    /// A refusal shows a message that a later command of this turn may drop, so it is read at once.
+    /// What the queue cannot tell without its rows is read at once, for a later command of this turn
+    /// may drop it.
     fn decide(&mut self, command: Command, random: &mut Random) -> Result<Decision, StoreError> {
         match self.queue.decide(command, random) {
             Decision::TooManyPending(newest) => {
-                let payload = match self.queue.queued(newest) {
-                    Some(message) => message.payload.clone(),
-                    None => self.read(newest)?.payload,
-                };
+                let payload = self.pending(newest)?.payload.clone();
                 Ok(Decision::Answer(Answer::Refused(Refusal::TooManyPending(payload))))
             }
+            Decision::Stored { device, ids } => {
+                let seqs = self.pending_under(&device, &ids)?;
+                Ok(self.queue.decide(Command::Acked { device, seqs }, random))
+            }
             decision => Ok(decision),
+        }
+    }
+
+    /// Which of these are pending for the device. A number alone proves nothing: the device may have
+    /// it from a server whose data is lost.
+    fn pending_under(&self, device: &DeviceId, ids: &[MessageId]) -> Result<Vec<Seq>, StoreError> {
+        let mut seqs = Vec::new();
+        for id in ids.iter().filter(|id| self.queue.is_pending(device, id.seq())) {
+            if self.pending(id.seq())?.id == *id {
+                seqs.push(id.seq());
+            }
+        }
+        Ok(seqs)
+    }
+
+    /// A pending message, of this turn or from the store.
+    fn pending(&self, seq: Seq) -> Result<Arc<PendingMessage>, StoreError> {
+        match self.queue.queued(seq) {
+            Some(message) => Ok(message.clone()),
+            None => self.read(seq).map(Arc::new),
         }
     }
 
@@ -132,7 +155,9 @@ impl<S: Store> DurableQueue<S> {
             Decision::Fetch { device, session, wanted } => {
                 self.page(device, session, wanted).map(Answer::Page)
             }
-            Decision::TooManyPending(_) => unreachable!("read when it was decided"),
+            Decision::TooManyPending(_) | Decision::Stored { .. } => {
+                unreachable!("resolved when it was decided")
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{Seq, Urgency, Wall};
+use lomiri_push::base::{MessageId, Seq, Urgency, Wall};
 use lomiri_push::queue::{Command, Event, Limits, Notify, Page, Refusal};
 
 use super::world::{World, device, fetch, notify, post, text};
@@ -68,6 +68,27 @@ fn an_ack_drops_nothing_of_another_device() {
     let (seq, _) = world.pending_with_seqs("bob")[0];
     world.promise([Command::Acked { device: device("carol"), seqs: vec![seq, Seq(99)] }]);
     assert_eq!(world.pending("bob"), ["2"]);
+    assert_eq!(world.pending("carol"), ["1"]);
+}
+
+#[test]
+fn what_a_device_names_as_stored_goes_if_the_whole_id_is_right() {
+    let mut world = World::new(Limits::default());
+    world.promise([post("carol", "a", "1"), post("carol", "a", "2"), post("bob", "a", "3")]);
+    let id = |world: &mut World, of: &str, place: usize| world.page(of, Seq(0)).messages[place].id;
+    let of_another_server = MessageId::new(Seq(2), [9; 8]);
+    let ids = vec![id(&mut world, "carol", 0), of_another_server, id(&mut world, "bob", 0)];
+    let stored = || Command::Stored { device: device("carol"), ids: ids.clone() };
+    world.promise([stored(), stored()]);
+    assert_eq!(world.pending("carol"), ["2"]);
+    assert_eq!(world.pending("bob"), ["3"]);
+}
+
+#[test]
+fn a_number_that_a_device_made_up_may_be_given_in_the_same_turn() {
+    let mut world = World::new(Limits::default());
+    let ids = (0..5).map(|number| MessageId::new(Seq(number), [9; 8])).collect();
+    world.promise([post("carol", "a", "1"), Command::Stored { device: device("carol"), ids }]);
     assert_eq!(world.pending("carol"), ["1"]);
 }
 
