@@ -17,6 +17,9 @@ use std::sync::Arc;
 use crate::base::{DeviceId, Level, Seq, Urgency};
 use crate::queue::{Page, PendingMessage};
 
+/// What broadcasts count as.
+const BROADCAST_URGENCY: Urgency = Urgency::Normal;
+
 /// The progress of one device in one session.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -29,6 +32,8 @@ pub(super) struct Delivery {
     least: Urgency,
     /// Whether all goes, however little it hurries, until the device has had all.
     is_released: bool,
+    /// The same for broadcasts.
+    are_broadcasts_released: bool,
     sent_to: Seq,
     held_to: Seq,
     newest: Seq,
@@ -72,6 +77,7 @@ impl Delivery {
             level,
             least,
             is_released: false,
+            are_broadcasts_released: false,
             sent_to: Seq(0),
             held_to: Seq(0),
             newest: Seq(u64::MAX),
@@ -105,9 +111,17 @@ impl Delivery {
         self.asked.is_some()
     }
 
-    /// Whether a broadcast is in flight: the next part of the channel depends on its level.
-    pub(super) fn awaits_broadcast_ack(&self) -> bool {
-        self.in_flight.iter().any(|sent| matches!(sent, Sent::Broadcast(_)))
+    /// Whether a broadcast may go: it is as urgent as wanted or released, and none is in flight, for the
+    /// next part of the channel depends on the level that it brings.
+    pub(super) fn may_send_broadcast(&self) -> bool {
+        let is_wanted = self.least() <= BROADCAST_URGENCY || self.are_broadcasts_released;
+        is_wanted && !self.in_flight.iter().any(|sent| matches!(sent, Sent::Broadcast(_)))
+    }
+
+    /// The device lacks no broadcast, and counts as being at `level`.
+    pub(super) fn is_up_to_date(&mut self, level: Level) {
+        self.level = level;
+        self.are_broadcasts_released = false;
     }
 
     /// A message was queued that is not sent from memory.
@@ -134,6 +148,7 @@ impl Delivery {
     pub(super) fn release(&mut self) {
         self.held_to = self.sent_to;
         self.is_released = self.awaits_page() || self.newest > self.sent_to;
+        self.are_broadcasts_released = true;
     }
 
     /// Where the page to ask for begins. What is queued from here on may or may not be in it.
@@ -289,6 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn a_broadcast_waits_for_a_release_if_only_what_is_more_urgent_is_wanted() {
+        let mut delivery = current(Urgency::High);
+        assert!(!delivery.may_send_broadcast());
+        delivery.release();
+        assert!(delivery.may_send_broadcast());
+        delivery.is_up_to_date(Level(3));
+        assert!(!delivery.may_send_broadcast(), "once all has gone, the next one waits again");
+        delivery.sent(Seq(1));
+        assert!(delivery.may_send_broadcast(), "it goes along with a message");
+        delivery.is_up_to_date(Level(3));
+        delivery.want(Urgency::Normal);
+        assert!(delivery.may_send_broadcast());
+    }
+
+    #[test]
     fn a_broadcast_and_a_device_that_asks_take_along_what_waits() {
         for release in [Delivery::release, |delivery: &mut Delivery| delivery.sent_broadcast(Level(1))] {
             let mut delivery = current(Urgency::High);
@@ -345,10 +375,10 @@ mod tests {
         delivery.sent(Seq(1));
         delivery.sent_broadcast(Level(4));
         delivery.sent(Seq(2));
-        assert!(delivery.awaits_broadcast_ack());
+        assert!(!delivery.may_send_broadcast());
         let acked = delivery.acked(2);
         assert_eq!(acked, Acked { messages: vec![Seq(1)], broadcasts: 1 });
-        assert_eq!((delivery.level, delivery.awaits_broadcast_ack()), (Level(4), false));
+        assert_eq!((delivery.level, delivery.may_send_broadcast()), (Level(4), true));
         assert_eq!(delivery.acked(1).messages, [Seq(2)]);
     }
 }

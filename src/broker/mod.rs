@@ -364,9 +364,9 @@ impl Broker {
         if room == 0 || delivery.awaits_page() {
             return false;
         }
-        if !delivery.awaits_broadcast_ack() {
+        if delivery.may_send_broadcast() {
             match self.broadcasts.next(wire, delivery.level, &delivery.image, now.wall) {
-                Next::UpToDate(level) => delivery.level = level,
+                Next::UpToDate(level) => delivery.is_up_to_date(level),
                 Next::Frame { frame, reached } => {
                     delivery.sent_broadcast(reached);
                     session.deliver_broadcast(frame, now.monotonic);
