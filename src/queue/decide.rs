@@ -96,7 +96,8 @@ struct Survey {
     dropped_bytes: u64,
     /// The others.
     kept: usize,
-    /// Of these, the live ones of the same app, and the newest of them.
+    /// Of these, the live ones of the same app that are at least as urgent, and the newest of them. What is
+    /// less urgent may wait by the device's own wish, and must not keep a call from it.
     same_app: usize,
     newest: Option<Seq>,
 }
@@ -127,7 +128,7 @@ impl Queue {
         if tag.map_or(0, str::len) + notify.payload.len() > MESSAGE_BYTES_MAX {
             return Err(Refusal::Unavailable.into());
         }
-        let survey = self.survey(&device, &notify.app, notify.clear_pending, tag);
+        let survey = self.survey(&device, &notify, tag);
         let row = MessageRow {
             id: MessageId::new(self.head.next_seq, draw(random)),
             device,
@@ -171,10 +172,10 @@ impl Queue {
         self.check_room(0, 0, 0).map(|()| Answer::Done)
     }
 
-    fn survey(&self, device: &DeviceId, app: &AppId, clear: bool, tag: Option<&str>) -> Survey {
+    fn survey(&self, device: &DeviceId, notify: &Notify, tag: Option<&str>) -> Survey {
         let mut survey = Survey::default();
         let Some(device) = self.devices.find(device) else { return survey };
-        let app = self.apps.find(app);
+        let (app, clear) = (self.apps.find(&notify.app), notify.clear_pending);
         for (seq, pending) in self.pending.after(device, Seq(0)) {
             let is_same_app = Some(pending.app) == app;
             if is_same_app && (clear || (tag.is_some() && pending.tag.as_deref() == tag)) {
@@ -183,7 +184,7 @@ impl Queue {
                 continue;
             }
             survey.kept += 1;
-            if is_same_app && pending.expires > self.now {
+            if is_same_app && pending.urgency >= notify.urgency && pending.expires > self.now {
                 survey.same_app += 1;
                 survey.newest = Some(seq);
             }

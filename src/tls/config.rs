@@ -110,7 +110,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     provider_with(false)
 }
 
-/// X25519MLKEM768 makes a full handshake 2.3 kB longer, so it is there for those who want it.
+/// X25519MLKEM768 makes a handshake 2.3 kB longer, so it is there for those who want it.
 fn provider_with(post_quantum: bool) -> Arc<CryptoProvider> {
     let mut kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
     if post_quantum {

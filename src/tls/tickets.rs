@@ -6,6 +6,7 @@
 //!
 //!  key:    fresh ── a day ──▶ seals no more, opens ── a day ──▶ gone
 //! ```
+//! Where the server stood still in between, its owner may come to rotate up to a day late.
 //! Nonces are random, and one that came twice would show no more than that two tickets are alike.
 //! Whoever resumes is shown no certificate, so the present one is sealed in: a new one ends all tickets.
 

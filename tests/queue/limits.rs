@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::Wall;
+use lomiri_push::base::{Urgency, Wall};
 use lomiri_push::queue::{Answer, Command, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
 
 use super::world::{World, broadcast, notify, payload, post, register, unregister};
@@ -22,6 +22,17 @@ fn too_many_pending_shows_the_newest_of_the_same_app() {
     assert_eq!(world.refusal(post("carol", "a", "4")), Refusal::TooManyPending(payload("2")));
     world.promise([post("carol", "b", "5"), post("bob", "a", "6")]);
     assert_eq!(world.pending("carol"), ["1", "2", "3", "5"]);
+}
+
+#[test]
+fn what_may_wait_does_not_keep_out_what_hurries() {
+    let mut world = World::new(Limits { messages_per_app_max: 2, ..Limits::default() });
+    let urgent = |urgency, json: &str| Command::Notify(Notify { urgency, ..notify("carol", "a", json) });
+    world.promise([urgent(Urgency::Low, "1"), urgent(Urgency::Low, "2")]);
+    assert_eq!(world.refusal(urgent(Urgency::VeryLow, "3")), Refusal::TooManyPending(payload("2")));
+    world.promise([urgent(Urgency::High, "4"), urgent(Urgency::High, "5")]);
+    assert_eq!(world.refusal(urgent(Urgency::High, "6")), Refusal::TooManyPending(payload("5")));
+    assert_eq!(world.pending("carol"), ["1", "2", "4", "5"]);
 }
 
 #[test]

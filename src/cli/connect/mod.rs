@@ -58,8 +58,7 @@ pub struct Arguments {
     /// A file with the credential, on wire 1: at most 64 bytes, taken as they are
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
-    /// Offer the server a key exchange that quantum computers will not break: 1.2 kB more each way in a
-    /// full handshake
+    /// Offer the server a key exchange that quantum computers will not break: 1.2 kB more each way
     #[arg(long)]
     post_quantum: bool,
     /// Exit when so many messages have come, and those that came together with the last of them
