@@ -202,6 +202,20 @@ fn deliveries_go_without_waiting_and_are_acked_together_however_the_bytes_arrive
 }
 
 #[test]
+fn how_long_a_message_is_worth_showing_does_not_depend_on_a_clock_that_is_set_meanwhile() {
+    let mut pair = Pair::connected(usize::MAX);
+    let years = Duration::from_secs(50 * 365 * 86_400);
+    for wall in [pair.now.wall + years, Wall(1_000)] {
+        pair.now = Now { wall, monotonic: pair.now.monotonic + Duration::from_secs(10) };
+        let hour = Duration::from_secs(3_600);
+        pair.deliver(&[Posted::new(1, "chatter", pair.now.wall + hour, 2)]);
+        let told = pair.run();
+        let [device::Event::Message(message)] = &told.device[..] else { panic!("{told:?}") };
+        assert_eq!(message.expires_in, Some(hour));
+    }
+}
+
+#[test]
 fn an_app_is_named_once_and_a_delivery_then_costs_eight_bytes_at_most() {
     let mut pair = Pair::connected(usize::MAX);
     for (seq, around) in [(1, 8 + 3 + "chatter".len()), (2, 8)] {

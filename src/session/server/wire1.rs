@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Event, Introduction, Message, Options, Rim};
-use crate::base::{AppId, Monotonic, Now, Wall};
+use crate::base::{AppId, Monotonic, Now};
 use crate::protocol::wire1::{
     self, APPS_MAX, AppNumber, Connack, Connect, DEVICE_BODY_BYTES_MAX, DeviceFrame, EXPIRY_SECONDS_MAX,
     Goaway, ProtocolError, Reason, ServerFrame, WINDOW_BYTES_MAX, split_frame,
@@ -52,8 +52,8 @@ enum State {
 /// What is kept of a device that was let in.
 #[derive(Debug)]
 struct Open {
-    /// The time that CONNACK gave.
-    connacked: Wall,
+    /// When CONNACK was sent, from where expiries count. The wall clock may be set in between.
+    connacked: Monotonic,
     /// How long it may be silent.
     silence_max: Duration,
     /// When it has been silent for too long.
@@ -139,7 +139,7 @@ impl Conversation {
         send(&ServerFrame::Connack(Connack { time: now.wall, keepalive_max, window }), rim);
         let silence_max = silence_max(keepalive, &rim.options);
         self.state = State::Open(Box::new(Open {
-            connacked: now.wall,
+            connacked: now.monotonic,
             silence_max,
             heard_by: now.monotonic + silence_max,
             acked_by: None,
@@ -173,7 +173,7 @@ impl Conversation {
         let mut out = Vec::new();
         let mut taken = 0;
         for message in messages {
-            if !open.deliver(message, &mut out, rim, now.monotonic) {
+            if !open.deliver(message, &mut out, rim, now) {
                 break;
             }
             taken += 1;
@@ -238,13 +238,13 @@ impl Open {
     }
 
     /// Adds the message, behind its app if the device does not know that, unless the window is full.
-    fn deliver(&mut self, message: Message<'_>, out: &mut Vec<u8>, rim: &Rim, now: Monotonic) -> bool {
+    fn deliver(&mut self, message: Message<'_>, out: &mut Vec<u8>, rim: &Rim, now: Now) -> bool {
         if self.room() == 0 {
             return false;
         }
         let before = out.len();
         let app = self.apps.number(message.app, out);
-        let expires = message.expires - self.connacked;
+        let expires = now.monotonic.since(self.connacked) + (message.expires - now.wall);
         ServerFrame::Message(wire1::Message {
             app,
             urgency: message.urgency,
@@ -253,7 +253,7 @@ impl Open {
             payload: message.payload.clone(),
         })
         .encode(out);
-        self.sent(out.len() - before, rim, now);
+        self.sent(out.len() - before, rim, now.monotonic);
         true
     }
 
