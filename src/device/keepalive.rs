@@ -2,7 +2,7 @@
 //! function of observations; no clock, no socket. What a network is called is its owner's business.
 //!
 //! ```text
-//!  Rising: each silence twice the last ── lost ──▶ Closing in: each a sixth longer than what survived
+//!  Rising: each silence twice the last ── lost ──▶ Closing in: each a good sixth longer than what survived
 //!                                                     │ the longest survived is 85 % of the shortest lost
 //!                                                     ▼
 //!  Rising, below that ◀── lost twice: the NAT ──── Settled: what survived, again and again

@@ -214,14 +214,19 @@ pub(super) fn take_level(reader: &mut Reader<'_>) -> Result<Level, ProtocolError
     reader.varint("level").map(|level| Level(level.try_into().expect("62 bits fit 63")))
 }
 
-/// What is left of a body: extensions, of which none is known yet.
+/// What is left of a body: extensions in the order of their ids, of which none is known yet.
 fn extensions(mut reader: Reader<'_>) -> Result<(), ProtocolError> {
+    let mut last = None;
     while !reader.is_empty() {
         let id = reader.varint("extension")?;
         reader.long("extension")?;
+        if last >= Some(id) {
+            return Err(ProtocolError::BadValue("extension"));
+        }
         if id.is_multiple_of(2) {
             return Err(ProtocolError::UnknownExtension(id));
         }
+        last = Some(id);
     }
     Ok(())
 }
