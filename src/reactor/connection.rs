@@ -101,6 +101,9 @@ impl Connection {
     /// Reads the socket once, and answers what TLS itself must answer.
     pub(super) fn receive(&mut self, scratch: &mut Scratch) -> Received {
         scratch.plaintext.clear();
+        if self.reads_no_more() {
+            return Received::Closed;
+        }
         let bytes = match self.socket.read(&mut scratch.incoming) {
             Ok(0) => return Received::Closed,
             Ok(bytes) => bytes,
@@ -115,6 +118,11 @@ impl Connection {
             Ok(false) => Received::More,
             Err(fault) => Received::Failed(fault),
         }
+    }
+
+    /// Whether the peer has said that it says no more, though its socket may stay open.
+    pub(super) fn reads_no_more(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::reads_no_more)
     }
 
     /// Deciphers the first `bytes` of the read buffer; says whether the peer has closed TLS.

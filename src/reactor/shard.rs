@@ -344,8 +344,15 @@ impl Shard {
     fn take_in(&mut self, arrival: Arrival, now: Now) {
         let Arrival { connection, traveller } = arrival;
         let id = traveller.session_id();
+        let reads_no_more = connection.reads_no_more();
         match self.connections.insert(connection, Phase::Open, self.poll.registry()) {
-            Ok(key) => self.broker.handle_arrival(session_key(key), traveller, now),
+            Ok(key) => {
+                self.broker.handle_arrival(session_key(key), traveller, now);
+                // The shard that it came from has read its end already, and the socket tells of nothing.
+                if reads_no_more {
+                    self.connections.mark_ready(key);
+                }
+            }
             Err(error) => log_end(id, &transport(&error)),
         }
     }

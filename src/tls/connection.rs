@@ -145,6 +145,11 @@ impl Tls {
         self.end();
     }
 
+    /// Whether no plaintext can come any more: the peer has closed, or the connection has failed.
+    pub fn reads_no_more(&self) -> bool {
+        self.state != State::Open
+    }
+
     /// Whether the handshake is still going on.
     pub fn is_handshaking(&self) -> bool {
         match &self.side {

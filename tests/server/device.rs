@@ -82,7 +82,13 @@ impl Secured {
     }
 
     pub fn close(&mut self) {
+        self.write_and_close(b"");
+    }
+
+    /// Writes and says goodbye in one segment; the socket stays open.
+    pub fn write_and_close(&mut self, plaintext: &[u8]) {
         let mut out = Vec::new();
+        self.tls.write(plaintext, &mut out).expect("the handshake is done");
         self.tls.close(&mut out);
         self.socket.write_all(&out).expect("the server reads");
     }

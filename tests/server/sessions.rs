@@ -2,7 +2,7 @@
 
 use lomiri_push::session::device::Event;
 
-use super::device::{Device, Secured};
+use super::device::{Device, Secured, opening};
 use super::lines;
 use super::rig::{Made, Rig, notify_body};
 
@@ -31,6 +31,21 @@ fn what_waited_comes_when_the_device_comes_wherever_its_shard_is() {
     }
     rig.await_counter("pending", 0);
     assert_eq!(rig.counter("registered"), 24);
+}
+
+#[test]
+fn a_device_that_closes_behind_its_connect_is_gone_wherever_its_shard_is() {
+    let rig = Rig::start_with(|options| options.shards = 4);
+    let connect = |number| {
+        let mut device = Secured::connect(rig.addresses.devices, &rig.trust);
+        device.write_and_close(&opening(&format!("device-{number}")));
+        device
+    };
+    let devices: Vec<Secured> = (0..24).map(connect).collect();
+    for mut device in devices {
+        device.read_to_end();
+    }
+    rig.await_counter("sessions", 0);
 }
 
 #[test]
