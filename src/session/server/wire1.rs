@@ -312,7 +312,6 @@ fn silence_max(keepalive: Duration, options: &Options) -> Duration {
 pub(super) fn say_goodbye(reason: &EndReason, rim: &mut Rim) {
     let (reason, after, spread) = match reason {
         EndReason::Terminated => (Reason::TakenOver, TAKEN_OVER_STAYS_AWAY, Duration::ZERO),
-        EndReason::Shutdown => (Reason::Restart, RESTART_TAKES, SPREAD_MIN),
         EndReason::Timeout => (Reason::Timeout, Duration::ZERO, SPREAD_MIN),
         EndReason::Frame(error) => (error.reason(), OFFENDER_STAYS_AWAY, OFFENDER_STAYS_AWAY),
         EndReason::Refused(reason) => (*reason, OFFENDER_STAYS_AWAY, OFFENDER_STAYS_AWAY),
