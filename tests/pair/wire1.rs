@@ -364,6 +364,22 @@ fn acks_and_receipts_that_may_be_lost_are_said_again_in_the_next_session_and_con
 }
 
 #[test]
+fn what_came_with_the_end_and_was_stored_after_it_is_for_the_next_session_to_say() {
+    for acks in [false, true] {
+        let mut pair = Pair::connected(usize::MAX);
+        pair.acks = acks;
+        let messages = posted(&pair, 1..3);
+        pair.deliver(&messages);
+        pair.server.end(EndReason::Shutdown);
+        let told = pair.run();
+        assert_eq!(ids(&told), [1, 2]);
+        assert!(matches!(told.device.last(), Some(device::Event::Ended(_))));
+        let stored = if acks { vec![messages[0].id, messages[1].id] } else { Vec::new() };
+        assert_eq!(pair.device.unconfirmed().stored, stored);
+    }
+}
+
+#[test]
 fn the_device_says_what_it_wants_in_mid_session() {
     let mut pair = Pair::connected(usize::MAX);
     pair.device.want(Urgency::High);

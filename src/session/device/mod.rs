@@ -10,6 +10,7 @@ mod wire0;
 mod wire1;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,7 +70,8 @@ pub struct Session {
 enum State {
     Wire0(wire0::Conversation),
     Wire1(Box<wire1::Conversation>),
-    Ended { unconfirmed: Unconfirmed },
+    /// What is told and acked now is for the next session to say.
+    Ended(Option<Box<wire1::Conversation>>),
 }
 
 /// Where a conversation's words go.
@@ -181,7 +183,7 @@ impl Session {
         let outcome = match &mut self.state {
             State::Wire0(conversation) => conversation.handle_bytes(bytes, &mut self.rim, now),
             State::Wire1(conversation) => conversation.handle_bytes(bytes, &mut self.rim, now),
-            State::Ended { .. } => Ok(()),
+            State::Ended(_) => Ok(()),
         };
         self.end_if_failed(outcome);
     }
@@ -202,12 +204,18 @@ impl Session {
     /// Ends the session, whatever its state. The first reason stays. A server on wire 1 is told if the
     /// fault is its own.
     pub fn end(&mut self, reason: EndReason) {
-        let unconfirmed = match &mut self.state {
-            State::Wire0(_) => Unconfirmed::default(),
-            State::Wire1(conversation) => conversation.end(&reason, &mut self.rim),
-            State::Ended { .. } => return,
+        let last = match mem::replace(&mut self.state, State::Ended(None)) {
+            State::Wire0(_) => None,
+            State::Wire1(mut conversation) => {
+                conversation.end(&reason, &mut self.rim);
+                Some(conversation)
+            }
+            State::Ended(last) => {
+                self.state = State::Ended(last);
+                return;
+            }
         };
-        self.state = State::Ended { unconfirmed };
+        self.state = State::Ended(last);
         self.rim.tell(Event::Ended(reason));
     }
 
@@ -217,11 +225,12 @@ impl Session {
         self.end(EndReason::Shutdown);
     }
 
-    /// Acks all that [`Session::poll_event`] has told: it is stored.
+    /// Acks all that [`Session::poll_event`] has told: it is stored. After the end too, on wire 1, for then it
+    /// is among [`Session::unconfirmed`].
     pub fn ack(&mut self) {
         match &mut self.state {
             State::Wire0(conversation) if self.rim.events.is_empty() => conversation.ack(&mut self.rim),
-            State::Wire1(conversation) => conversation.ack(),
+            State::Wire1(conversation) | State::Ended(Some(conversation)) => conversation.ack(),
             _ => {}
         }
     }
@@ -258,9 +267,8 @@ impl Session {
     /// What the server may not know yet, for the next session.
     pub fn unconfirmed(&self) -> Unconfirmed {
         match &self.state {
-            State::Wire0(_) => Unconfirmed::default(),
-            State::Wire1(conversation) => conversation.unconfirmed(),
-            State::Ended { unconfirmed } => unconfirmed.clone(),
+            State::Wire1(conversation) | State::Ended(Some(conversation)) => conversation.unconfirmed(),
+            State::Wire0(_) | State::Ended(None) => Unconfirmed::default(),
         }
     }
 
@@ -275,8 +283,10 @@ impl Session {
     /// What the owner has to know next.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.rim.events.pop_front();
-        if let (State::Wire1(conversation), Some(Event::Message(_) | Event::Broadcast(_))) =
-            (&mut self.state, &event)
+        if let (
+            State::Wire1(conversation) | State::Ended(Some(conversation)),
+            Some(Event::Message(_) | Event::Broadcast(_)),
+        ) = (&mut self.state, &event)
         {
             conversation.told();
         }
@@ -293,7 +303,7 @@ impl Session {
         match &self.state {
             State::Wire0(conversation) => Some(conversation.next_deadline()),
             State::Wire1(conversation) => Some(conversation.next_deadline()),
-            State::Ended { .. } => None,
+            State::Ended(_) => None,
         }
     }
 

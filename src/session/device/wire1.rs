@@ -163,20 +163,19 @@ impl Conversation {
         }
     }
 
-    /// The last words, and what the server may not have heard.
-    pub fn end(&mut self, reason: &EndReason, rim: &mut Rim) -> Unconfirmed {
+    /// The last words.
+    pub fn end(&mut self, reason: &EndReason, rim: &mut Rim) {
         let bye = match reason {
             EndReason::Frame(error) => error.reason(),
             EndReason::Shutdown => Reason::Closing,
             EndReason::Timeout => Reason::Timeout,
-            _ => return self.unconfirmed(),
+            _ => return,
         };
         // Behind BYE nothing is read.
         self.say_acks();
         self.say_receipts();
         self.say(&DeviceFrame::Bye(bye));
         rim.send(mem::take(&mut self.outgoing).into());
-        self.unconfirmed()
     }
 
     /// The owner has taken out the oldest delivery that it had not.
@@ -214,9 +213,14 @@ impl Conversation {
         }
     }
 
+    /// What the server may not have heard, acks that were not sent included.
     pub fn unconfirmed(&self) -> Unconfirmed {
+        let mut stored: Vec<MessageId> = self.stored.entries.iter().copied().collect();
+        if let State::Open(open) = &self.state {
+            stored.extend(open.settled_ids());
+        }
         Unconfirmed {
-            stored: self.stored.entries.iter().copied().collect(),
+            stored: stored.split_off(stored.len().saturating_sub(STORED_MAX)),
             receipts: self.receipts.entries.iter().copied().collect(),
         }
     }
@@ -357,6 +361,12 @@ impl Open {
         }
         self.unacked.push_back(Delivery { id, progress });
         Ok(())
+    }
+
+    /// What is stored, and not yet acked.
+    fn settled_ids(&self) -> impl Iterator<Item = MessageId> {
+        let settled = self.unacked.iter().filter(|delivery| delivery.progress == Progress::Settled);
+        settled.filter_map(|delivery| delivery.id)
     }
 
     /// The oldest deliveries that may be acked.
