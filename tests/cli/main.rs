@@ -5,6 +5,7 @@
 mod connect;
 mod https;
 mod process;
+mod reconnect;
 mod resumption;
 mod serve;
 mod stall;

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::base::{Payload, format_duration};
+use crate::device::lifeline::Wait;
 use crate::session::device::{Broadcast, Event, Message};
 
 /// One thing to print: as JSON, or as a line for people.
@@ -38,6 +40,10 @@ pub enum Line<'a> {
     Cookie { cookie: &'a str },
     /// The session is over.
     Ended { reason: String },
+    /// No connection came about.
+    Unreachable { reason: String },
+    /// The device will connect again.
+    Waiting { duration: String, reason: &'static str },
 }
 
 /// What there is to print of `event`.
@@ -58,6 +64,12 @@ pub fn line(event: &Event) -> Option<Line<'_>> {
         Event::Cookie(cookie) => Line::Cookie { cookie },
         Event::Ended(reason) => Line::Ended { reason: reason.to_string() },
     })
+}
+
+/// What there is to print of a wait.
+pub fn waiting(wait: Wait) -> Line<'static> {
+    let to_milliseconds = Duration::from_millis(wait.duration.as_millis().try_into().unwrap_or(u64::MAX));
+    Line::Waiting { duration: format_duration(to_milliseconds), reason: wait.cause.name() }
 }
 
 fn line_of(message: &Message) -> Line<'_> {
@@ -101,6 +113,8 @@ impl fmt::Display for Line<'_> {
             Line::Broken { reason } => write!(f, "the server breaks off: {}", shown(reason)),
             Line::Cookie { cookie } => write!(f, "cookie: {}", shown(cookie)),
             Line::Ended { reason } => write!(f, "ended: {reason}"),
+            Line::Unreachable { reason } => write!(f, "not reached: {reason}"),
+            Line::Waiting { duration, reason } => write!(f, "connecting again in {duration} ({reason})"),
         }
     }
 }
@@ -123,9 +137,9 @@ fn shown(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use crate::base::{ChannelId, Level, Urgency};
+    use crate::device::lifeline::Cause;
     use crate::protocol::wire1::{Goaway, Reason};
     use crate::session::EndReason;
-    use std::time::Duration;
 
     fn payload(json: &str) -> Payload {
         Payload::from_json(json.as_bytes()).expect("JSON")
@@ -192,5 +206,14 @@ mod tests {
         for (event, text, json) in cases {
             assert_eq!(both(&event), (text.to_owned(), json.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_wait_is_printed_to_the_millisecond() {
+        let duration = Duration::from_nanos(1_234_567_890);
+        let line = waiting(Wait { duration, cause: Cause::SentAway(Reason::TakenOver) });
+        assert_eq!(line.to_string(), "connecting again in 1.234s (taken-over)");
+        let json = r#"{"event":"waiting","duration":"1.234s","reason":"taken-over"}"#;
+        assert_eq!(serde_json::to_string(&line).expect("plain"), json);
     }
 }

@@ -2,28 +2,39 @@
 
 mod line;
 mod printer;
+mod reconnecting;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use printer::{Printer, Stop};
+use reconnecting::stay;
 use signals::Stopping;
 
 use super::{Failure, logging};
 use crate::base::{ChannelId, DeviceId, Level, Urgency, parse_duration};
+use crate::device::keepalive::{KEEPALIVE_SECONDS_MAX, Learner};
+use crate::device::lifeline::Lifeline;
 use crate::device::{Connection, Server};
 use crate::protocol::wire1::CREDENTIAL_BYTES_MAX;
 use crate::protocol::{wire0, wire1};
-use crate::session::device::Options;
+use crate::session::device::{Event, Options, Session};
 use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
+
+/// How long a device stays silent that learns nothing: less than most NATs forget in.
+const KEEPALIVE_DEFAULT: Duration = Duration::from_secs(240);
+/// A device that does not look at its network takes it for always the same.
+const NETWORK: &str = "default";
 
 /// Connects as a device and prints what arrives
 ///
 /// Each message is acked when it is printed, so the server drops it: don't pass for a device that
-/// someone uses. Takes its leave and ends with status 0 on Ctrl-C, or when --count messages have come.
+/// someone uses. Takes its leave and ends with status 0 on Ctrl-C, or when --count messages have come;
+/// with status 1 when the connection ends, unless it may --reconnect.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// What to speak: 0, as deployed phones do, or 1, which costs a fraction of the bytes
@@ -52,9 +63,14 @@ pub struct Arguments {
     /// The least urgency to deliver now, on wire 1; the rest waits on the server
     #[arg(long, value_name = "URGENCY", default_value_t = Urgency::VeryLow)]
     urgency: Urgency,
-    /// How long to stay silent at most, on wire 1: whole seconds, such as 90s or 28m
-    #[arg(long, value_name = "DURATION", default_value = "4m", value_parser = keepalive)]
-    keepalive: Duration,
+    /// How long to stay silent at most, on wire 1: whole seconds, such as 90s or 28m [default: 4m, or 2h
+    /// with --reconnect]
+    #[arg(long, value_name = "DURATION", value_parser = keepalive)]
+    keepalive: Option<Duration>,
+    /// Connect again when the connection ends, on wire 1: when the server says, or within a second at first
+    /// and 192 s at last. The silence begins at a minute and grows to what the network bears
+    #[arg(long)]
+    reconnect: bool,
     /// A file with the credential, on wire 1: at most 64 bytes, taken as they are
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
@@ -65,7 +81,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
     /// Print one JSON object a line: its `event` is connected, message, broadcast, expired, warned,
-    /// broken, goaway, cookie or ended
+    /// broken, goaway, cookie, ended, unreachable or waiting
     #[arg(long)]
     json: bool,
 }
@@ -85,23 +101,36 @@ struct TrustArguments {
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start();
     let server = server(&arguments)?;
-    let options = options(&arguments)?;
-    let stopping = Stopping::on_signals()?;
-    let connection = Connection::open(&server, options).map_err(|error| Failure::Run(error.to_string()))?;
-    match hold(connection, &mut Printer::new(arguments.json, arguments.count), &stopping)? {
+    let mut printer = Printer::new(arguments.json, arguments.count);
+    let stop = match arguments.reconnect {
+        false => visit(&server, options(&arguments)?, &mut printer)?,
+        true => stay(&server, lifeline(&arguments)?, &mut printer, &Stopping::on_signals()?)?,
+    };
+    match stop {
         Stop::Enough | Stop::Asked | Stop::Unread => Ok(()),
+        Stop::Unwritable(error) => Err(Failure::Run(format!("cannot write to stdout: {error}"))),
         Stop::Ended => Err(Failure::Told),
     }
 }
 
-/// Prints what a connection brings, until there is a reason to leave it.
-fn hold(mut connection: Connection, printer: &mut Printer, stopping: &Stopping) -> Result<Stop, Failure> {
+/// Connects once.
+fn visit(server: &Server, options: Options, printer: &mut Printer) -> Result<Stop, Failure> {
+    let stopping = Stopping::on_signals()?;
+    let connection = Connection::open(server, options).map_err(|error| Failure::Run(error.to_string()))?;
+    Ok(hold(connection, printer, &stopping, |_, _| ()))
+}
+
+/// Prints what a connection brings, until there is a reason to leave it. `note` learns of each event.
+fn hold(
+    mut connection: Connection,
+    printer: &mut Printer,
+    stopping: &Stopping,
+    note: impl FnMut(&Event, &mut Session),
+) -> Stop {
     stopping.hold(connection.interrupter());
-    let printed = printer.print_all(&mut connection);
+    let stop = printer.print_all(&mut connection, note);
     connection.close();
-    let is_asked = stopping.release();
-    let stop = printed.map_err(|error| Failure::Run(format!("cannot write to stdout: {error}")))?;
-    Ok(if is_asked { Stop::Asked } else { stop })
+    if stopping.release() { Stop::Asked } else { stop }
 }
 
 fn server(arguments: &Arguments) -> Result<Server, Failure> {
@@ -125,26 +154,44 @@ fn tls(arguments: &Arguments) -> Result<Arc<ClientConfig>, Failure> {
 }
 
 fn options(arguments: &Arguments) -> Result<Options, Failure> {
-    let device_id = arguments.device_id.clone();
-    let levels = arguments.level.map(|level| (ChannelId::SYSTEM, Level(level))).into_iter().collect();
-    if arguments.wire == 0 {
-        let connect = wire0::Connect {
-            client_ver: env!("CARGO_PKG_VERSION").into(),
-            model: arguments.model.clone(),
-            image_channel: arguments.channel.clone(),
-            levels,
-            ..wire0::Connect::new(device_id)
-        };
-        return Ok(Options::new(connect.into()));
+    Ok(Options::new(match arguments.wire {
+        0 => wire0_connect(arguments).into(),
+        _ => wire1_connect(arguments, KEEPALIVE_DEFAULT)?.into(),
+    }))
+}
+
+/// A life that has learnt nothing yet.
+fn lifeline(arguments: &Arguments) -> Result<Lifeline, Failure> {
+    if arguments.wire != 1 {
+        return Err(Failure::Usage("--reconnect: only with --wire 1".into()));
     }
-    let connect = wire1::Connect {
+    let connect = wire1_connect(arguments, Duration::from_secs(KEEPALIVE_SECONDS_MAX.into()))?;
+    Ok(Lifeline::new(connect, Learner::default(), NETWORK))
+}
+
+fn wire0_connect(arguments: &Arguments) -> wire0::Connect {
+    wire0::Connect {
+        client_ver: env!("CARGO_PKG_VERSION").into(),
+        model: arguments.model.clone(),
+        image_channel: arguments.channel.clone(),
+        levels: levels(arguments),
+        ..wire0::Connect::new(arguments.device_id.clone())
+    }
+}
+
+fn wire1_connect(arguments: &Arguments, keepalive_default: Duration) -> Result<wire1::Connect, Failure> {
+    let keepalive = arguments.keepalive.unwrap_or(keepalive_default);
+    Ok(wire1::Connect {
         least: arguments.urgency,
         credential: credential(arguments.credential_file.as_deref())?,
         image: format!("{}/{}", arguments.channel, arguments.model),
-        levels,
-        ..wire1::Connect::new(device_id, arguments.keepalive)
-    };
-    Ok(Options::new(connect.into()))
+        levels: levels(arguments),
+        ..wire1::Connect::new(arguments.device_id.clone(), keepalive)
+    })
+}
+
+fn levels(arguments: &Arguments) -> BTreeMap<ChannelId, Level> {
+    arguments.level.map(|level| (ChannelId::SYSTEM, Level(level))).into_iter().collect()
 }
 
 fn credential(file: Option<&Path>) -> Result<Vec<u8>, Failure> {

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use super::line::{self, Line};
 use crate::device::Connection;
-use crate::session::device::Event;
+use crate::session::device::{Event, Session};
 
 /// Prints as was asked for, and counts.
 pub struct Printer {
@@ -21,6 +21,8 @@ pub enum Stop {
     Asked,
     /// Whoever read the output has gone.
     Unread,
+    /// The output cannot be written.
+    Unwritable(io::Error),
     /// The session ended, which has been printed.
     Ended,
 }
@@ -31,37 +33,49 @@ impl Printer {
         Printer { as_json, wanted: count.unwrap_or(u64::MAX) }
     }
 
-    /// Prints what comes until there is a reason to stop. The connection is to be closed then.
-    pub fn print_all(&mut self, connection: &mut Connection) -> io::Result<Stop> {
+    /// Prints what comes until there is a reason to stop; `note` learns of each event when it is printed
+    /// and acked. The connection is to be closed then.
+    pub fn print_all(
+        &mut self,
+        connection: &mut Connection,
+        mut note: impl FnMut(&Event, &mut Session),
+    ) -> Stop {
         while let Some(event) = connection.next_event(None) {
-            match self.print(line::line(&event)) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Stop::Unread),
-                printed => printed?,
+            if let Some(line) = line::line(&event)
+                && let Err(stop) = self.print(&line)
+            {
+                return stop;
             }
             if matches!(event, Event::Broadcast(_) | Event::Message(_)) {
                 connection.ack();
                 self.wanted = self.wanted.saturating_sub(messages_in(&event));
             }
+            note(&event, connection.session());
             let is_over = matches!(event, Event::Ended(_));
             // What came in one frame of wire 0 is acked as a whole, so it is printed as a whole.
             if self.wanted == 0 && (is_over || !connection.session().has_events()) {
-                return Ok(Stop::Enough);
+                return Stop::Enough;
             }
             if is_over {
-                return Ok(Stop::Ended);
+                return Stop::Ended;
             }
         }
-        Ok(Stop::Asked)
+        Stop::Asked
     }
 
     /// Prints all of `line`; it is out of this process when this returns.
-    fn print(&self, line: Option<Line<'_>>) -> io::Result<()> {
+    pub fn print(&self, line: &Line<'_>) -> Result<(), Stop> {
+        self.write(line).map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Stop::Unread,
+            _ => Stop::Unwritable(error),
+        })
+    }
+
+    fn write(&self, line: &Line<'_>) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
-        if let Some(line) = line {
-            match self.as_json {
-                true => writeln!(stdout, "{}", serde_json::to_string(&line)?)?,
-                false => writeln!(stdout, "{line}")?,
-            }
+        match self.as_json {
+            true => writeln!(stdout, "{}", serde_json::to_string(line)?)?,
+            false => writeln!(stdout, "{line}")?,
         }
         stdout.flush()
     }
