@@ -370,7 +370,7 @@ fn what_came_with_the_end_and_was_stored_after_it_is_for_the_next_session_to_say
         pair.acks = acks;
         let messages = posted(&pair, 1..3);
         pair.deliver(&messages);
-        pair.server.end(EndReason::Shutdown);
+        pair.server.end(EndReason::Terminated);
         let told = pair.run();
         assert_eq!(ids(&told), [1, 2]);
         assert!(matches!(told.device.last(), Some(device::Event::Ended(_))));
