@@ -1,8 +1,8 @@
 //! The server's side of a conversation, on whichever wire the bytes choose, driven by arbitrary bytes,
 //! times and commands. It never panics; what it sends are whole frames; it says nothing after its end,
-//! and who breaks the rules of wire 1 is told why; it acks no more than is in flight; on wire 0 it keeps
-//! no more bytes than the answer that is due may have; its deadlines lie ahead, and left alone it ends;
-//! and it makes no difference how the bytes are cut.
+//! and who breaks the rules of wire 1 is told why; it takes no ack of more than is in flight; on wire 0 it
+//! keeps no more bytes than the answer that is due may have; its deadlines lie ahead, and left alone it
+//! ends; and it makes no difference how the bytes are cut.
 //!
 //! An input is a script. To act means what [`Server::act`] says.
 
@@ -165,6 +165,7 @@ impl Server {
         }
     }
 
+    /// The owner delivers, changes its mind about devices to come, turns the device away, or ends the session.
     fn act(&mut self, number: u8) {
         let (action, argument) = (number % 8, number / 8);
         match action {

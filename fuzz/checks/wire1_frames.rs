@@ -1,6 +1,6 @@
 //! Frames of wire 1, of either side: however the bytes arrive they are the same frames and the same
-//! error, what is written is read as what was meant and is no longer than what was read, and
-//! broadcasts that are packed into several frames come out whole and in order.
+//! error, and what is not whole yet is bounded; what is written is read as what was meant and is no longer
+//! than what was read; and broadcasts that are packed into several frames come out whole and in order.
 //!
 //! An input is one byte, which is one less than the length of each piece that arrives, and the bytes.
 
@@ -15,6 +15,9 @@ use lomiri_push::protocol::wire1::{
 
 use super::catch_up::{self, IMAGE};
 use super::script::Script;
+
+/// Most bytes of a frame before its body: the type, and a length that a limit allows.
+const FRAME_HEAD_BYTES_MAX: usize = 1 + 4;
 
 /// Panics unless all of this holds for `input`.
 pub fn check(input: &[u8]) {
@@ -91,6 +94,7 @@ impl<F: Frame> Heard<F> {
                 Ok(used) => drop(gathered.drain(..used)),
                 Err(error) => return Heard { error: Some(error), ..heard },
             }
+            assert!(gathered.len() < FRAME_HEAD_BYTES_MAX + F::BODY_BYTES_MAX, "a frame without end");
         }
         heard
     }
