@@ -1,13 +1,16 @@
-//! What must become of each message, by the rules an app server knows. It is told what was posted
-//! and answered, and holds what the devices got against it.
+//! What must become of each message, by the rules an app server knows: it is told what was posted and
+//! answered. What each session may be sent, and must be, is in `rules`.
 
-use lomiri_push::base::Wall;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lomiri_push::base::{MessageId, Urgency, Wall};
 
 use crate::device::Device;
+use crate::rules::Session;
 use crate::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+pub enum Fate {
     /// Answered with success: it must arrive, unless it expires first.
     Owed,
     /// Replaced or cleared: it must not be sent any more.
@@ -16,22 +19,28 @@ enum Fate {
     Unknown,
 }
 
-struct Posted {
-    device: String,
-    app: String,
-    tag: Option<String>,
-    expires: Wall,
-    fate: Fate,
-    /// How much the device had received when it was dropped.
-    dropped_at: usize,
+/// Whether the server knows that the device has a message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ack {
+    None,
+    Heard,
+    /// Heard, but a crash came: it may be forgotten.
+    HeardBeforeCrash,
+}
+
+pub struct Posted {
+    pub post: Post,
+    pub fate: Fate,
+    pub ack: Ack,
 }
 
 /// A post as the model needs it.
 pub struct Post {
-    pub device: String,
-    pub app: String,
-    pub tag: Option<String>,
+    pub device: &'static str,
+    pub app: &'static str,
+    pub tag: Option<&'static str>,
     pub clears: bool,
+    pub urgency: Urgency,
     pub expires: Wall,
 }
 
@@ -48,37 +57,50 @@ struct Announced {
     outcome: Outcome,
 }
 
+/// How many messages and broadcasts there were at a moment.
+#[derive(Clone, Copy, Default)]
+pub struct Reach {
+    pub messages: usize,
+    pub broadcasts: usize,
+}
+
 #[derive(Default)]
 pub struct Model {
-    /// By number: the payload of each is its place here.
-    posted: Vec<Posted>,
-    /// The same for broadcasts.
+    /// By number, which is in the payload of each.
+    pub posted: Vec<Posted>,
+    /// What there was when this step began.
+    pub before: Reach,
+    /// Which number an id stands for, once it was seen.
+    pub numbers: BTreeMap<MessageId, usize>,
+    /// What each connection's session was told; those that have ended are gone.
+    pub sessions: BTreeMap<u64, Session>,
+    /// The receipts that the server has heard.
+    pub receipts: BTreeSet<(MessageId, u8)>,
     announced: Vec<Announced>,
 }
 
 impl Model {
-    /// The payload that the next message has to have.
+    /// The number that the next message has to have.
     pub fn next_number(&self) -> usize {
         self.posted.len()
     }
 
-    pub fn posted(&mut self, post: Post, outcome: Outcome, received: usize) {
-        let Post { device, app, tag, clears, expires } = post;
+    pub fn posted(&mut self, post: Post, outcome: Outcome) {
         let (fate, fate_of_earlier) = match outcome {
             Outcome::Accepted => (Fate::Owed, Fate::Dropped),
             Outcome::Refused => (Fate::Dropped, Fate::Owed),
             Outcome::Failed => (Fate::Unknown, Fate::Unknown),
         };
-        let gone = |earlier: &&mut Posted| {
-            let replaced = tag.is_some() && earlier.tag == tag;
-            earlier.device == device && earlier.app == app && (clears || replaced)
+        let is_gone = |earlier: &Post| {
+            let is_replaced = post.tag.is_some() && earlier.tag == post.tag;
+            earlier.device == post.device && earlier.app == post.app && (post.clears || is_replaced)
         };
-        for earlier in self.posted.iter_mut().filter(gone).filter(|earlier| earlier.fate != Fate::Dropped) {
-            if outcome != Outcome::Refused {
-                (earlier.fate, earlier.dropped_at) = (fate_of_earlier, received);
+        for earlier in self.posted.iter_mut().filter(|earlier| earlier.fate != Fate::Dropped) {
+            if outcome != Outcome::Refused && is_gone(&earlier.post) {
+                earlier.fate = fate_of_earlier;
             }
         }
-        self.posted.push(Posted { device, app, tag, expires, fate, dropped_at: 0 });
+        self.posted.push(Posted { post, fate, ack: Ack::None });
     }
 
     /// The payload that the next broadcast has to have.
@@ -90,50 +112,60 @@ impl Model {
         self.announced.push(Announced { expires, outcome });
     }
 
+    /// What there is now.
+    pub fn reach(&self) -> Reach {
+        Reach { messages: self.posted.len(), broadcasts: self.announced.len() }
+    }
+
     /// How many broadcasts came out like this.
     fn count(&self, outcome: Outcome) -> i64 {
         self.announced.iter().filter(|broadcast| broadcast.outcome == outcome).count() as i64
     }
 
-    /// What must hold at any time.
+    /// What must hold of devices at any time.
     pub fn check(&self, world: &World) {
         let top_max = self.count(Outcome::Accepted) + self.count(Outcome::Failed);
         for device in world.devices.values() {
-            self.check_received(device);
-            let numbers: Vec<usize> = device.mailbox.iter().map(|text| number(text)).collect();
-            assert!(numbers.is_sorted_by(|a, b| a < b), "{}: out of order: {numbers:?}", device.name);
             assert!(device.level.0 <= top_max, "{}: level", device.name);
         }
-    }
-
-    fn check_received(&self, device: &Device) {
-        for (place, (text, at)) in device.received.iter().zip(&device.received_at).enumerate() {
-            let message = &self.posted[number(text)];
-            assert_eq!(message.device, device.name, "{text} reached another device");
-            assert!(message.expires > *at, "{text} was sent to {} after it had expired", device.name);
-            let dropped = message.fate == Fate::Dropped && place >= message.dropped_at;
-            assert!(!dropped, "{text} was sent to {} after it had been dropped", device.name);
-        }
+        assert_eq!(world.receipts_counted(), world.receipts_heard, "receipts");
     }
 
     /// What must hold when all devices are connected, have acked, and nothing is pending.
     pub fn check_end(&self, world: &World) {
-        for (number, message) in self.posted.iter().enumerate() {
-            let is_owed = message.fate == Fate::Owed && message.expires > world.now.wall;
-            let mailbox = &world.devices[&message.device].mailbox;
-            assert!(!is_owed || mailbox.contains(&number.to_string()), "{number} was lost");
-        }
         for device in world.devices.values() {
+            self.check_mailbox(device, world.now.wall);
+            self.check_receipts(device);
             assert!(device.level.0 >= self.count(Outcome::Accepted), "{}: level", device.name);
-            self.check_broadcasts(device, world.now.wall);
+            self.check_broadcasts(device, self.reach(), world.now.wall);
         }
     }
 
-    fn check_broadcasts(&self, device: &Device, now: Wall) {
-        for (number, Announced { expires, outcome }) in self.announced.iter().enumerate() {
+    fn check_mailbox(&self, device: &Device, now: Wall) {
+        let mailbox: Vec<usize> = device.mailbox.iter().map(|text| number(text)).collect();
+        assert!(mailbox.is_sorted_by(|a, b| a < b), "{}: out of order: {mailbox:?}", device.name);
+        for (number, Posted { post, fate, .. }) in self.posted.iter().enumerate() {
+            let is_owed = post.device == device.name && *fate == Fate::Owed && post.expires > now;
+            assert!(!is_owed || mailbox.binary_search(&number).is_ok(), "{number} was lost");
+        }
+    }
+
+    /// What the device does not mean to say again the server has heard.
+    fn check_receipts(&self, device: &Device) {
+        let untold = device.untold_receipts();
+        for receipt in device.receipts.iter().filter(|receipt| !untold.contains(receipt)) {
+            let is_heard = self.receipts.contains(&(receipt.message, receipt.outcome.code()));
+            assert!(is_heard, "{}: {receipt:?} was lost", device.name);
+        }
+    }
+
+    /// A device that gets what it is owed has those broadcasts of `reach` that are live.
+    pub fn check_broadcasts(&self, device: &Device, reach: Reach, now: Wall) {
+        let announced = self.announced.iter().enumerate().take(reach.broadcasts);
+        for (number, Announced { expires, outcome }) in announced {
             let is_owed = *outcome == Outcome::Accepted && *expires > now;
-            let has_it = device.broadcasts.contains(&announcement(number));
-            assert!(!is_owed || has_it, "{}: broadcast {number} was lost", device.name);
+            let has_it = || device.broadcasts.contains(&announcement(number));
+            assert!(!is_owed || has_it(), "{} lacks broadcast {number}", device.name);
         }
     }
 }
@@ -142,6 +174,8 @@ fn announcement(number: usize) -> String {
     format!(r#"{{"i/m":{number}}}"#)
 }
 
-fn number(payload: &str) -> usize {
-    payload.parse().expect("payloads are numbers here")
+/// The number in a payload, which may be padded: `7`, or `[7,"xxx"]`.
+pub fn number(payload: &str) -> usize {
+    let digits = payload.trim_start_matches('[').split(',').next();
+    digits.and_then(|digits| digits.parse().ok()).expect("payloads are numbers here")
 }

@@ -1,16 +1,18 @@
 //! Joins shards, queue and devices as the reactor's threads do, one step at a time and without any.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lomiri_push::base::{DeviceId, Monotonic, Now, SessionId, ShardId, Wall};
+use lomiri_push::base::{DeviceId, MessageId, Monotonic, Now, Seq, SessionId, ShardId, Wall};
 use lomiri_push::broker::{Action, Broker, Options, SessionKey};
-use lomiri_push::queue::{Answer, Command, Counts, Event, Limits};
+use lomiri_push::queue::{Answer, Command, Counts, Event, Key, Limits};
 use lomiri_push::session::{EndReason, server};
-use lomiri_push::store::{DurableQueue, Fault, Memory};
+use lomiri_push::store::{DurableQueue, Fault, Memory, Store as _};
 
-use crate::device::Device;
+use crate::device::{Connection, Device};
+use crate::tap::{Passed, Tap};
 
 pub const PING_INTERVAL: Duration = Duration::from_secs(300);
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,11 +29,24 @@ pub struct World {
     commands: VecDeque<(Option<usize>, Command)>,
     /// How many commands shards have had for the queue.
     pub shard_commands: usize,
-    /// Which device is at the other end of a connection.
-    peers: BTreeMap<(usize, SessionKey), String>,
+    /// All connections that the server knows of.
+    taps: BTreeMap<(usize, SessionKey), Tap>,
+    log: Vec<Entry>,
+    /// All messages that devices ever acked.
+    acked: BTreeSet<Seq>,
+    /// How many receipts the server has heard since it started.
+    pub receipts_heard: u64,
     keys: u32,
     sessions: u64,
     randomness: u64,
+}
+
+/// What passed over a connection.
+pub struct Entry {
+    pub connection: u64,
+    pub device: String,
+    pub at: Wall,
+    pub passed: Passed,
 }
 
 impl World {
@@ -50,7 +65,10 @@ impl World {
             limits,
             commands: VecDeque::new(),
             shard_commands: 0,
-            peers: BTreeMap::new(),
+            taps: BTreeMap::new(),
+            log: Vec::new(),
+            acked: BTreeSet::new(),
+            receipts_heard: 0,
             keys: 0,
             sessions: 0,
             randomness: 0,
@@ -69,27 +87,45 @@ impl World {
         let shard = self.sessions as usize % SHARDS;
         let key = self.next_key();
         self.sessions += 1;
-        self.peers.retain(|_, peer| peer != name);
-        self.peers.insert((shard, key), name.into());
-        let now = self.now;
-        self.device(name).connect(shard, key, now.monotonic);
-        self.shards[shard].handle_accepted(key, SessionId(self.sessions), now);
+        let (number, now) = (self.sessions, self.now);
+        self.taps.insert((shard, key), Tap::new(number, name));
+        self.device(name).connect(number, shard, key, now.monotonic);
+        self.shards[shard].handle_accepted(key, SessionId(number), now);
         self.run();
     }
 
     /// The device's connection ends, and the server hears of it.
     pub fn disconnect(&mut self, name: &str) {
-        if let Some(connection) = self.device(name).connection.take() {
-            self.peers.remove(&(connection.shard, connection.key));
-            self.shards[connection.shard].handle_end(connection.key, EndReason::Eof, self.now);
+        self.hang_up(name);
+        self.run();
+    }
+
+    fn hang_up(&mut self, name: &str) {
+        if let Some((shard, key)) = self.address(name) {
+            self.device(name).forget_connection();
+            self.shards[shard].handle_end(key, EndReason::Eof, self.now);
+        }
+    }
+
+    /// The device's connection as the server names it.
+    fn address(&mut self, name: &str) -> Option<(usize, SessionKey)> {
+        self.device(name).connection.as_ref().map(|connection| (connection.shard, connection.key))
+    }
+
+    /// So many bytes move on the device's line, stalled or not.
+    pub fn trickle(&mut self, name: &str, up_bytes: usize, down_bytes: usize) {
+        if let Some(connection) = &mut self.device(name).connection {
+            let (up, down) = (connection.take_up(up_bytes), connection.take_down(down_bytes));
+            self.hear(name, &up);
+            let now = self.now.monotonic;
+            self.device(name).handle_bytes(&down, now);
         }
         self.run();
     }
 
     /// Bytes that the device's software would not send.
     pub fn inject(&mut self, name: &str, bytes: &[u8]) {
-        let connection = self.device(name).connection.as_ref().expect("connected");
-        let (shard, key) = (connection.shard, connection.key);
+        let (shard, key) = self.address(name).expect("connected");
         self.shards[shard].handle_bytes(key, bytes, self.now);
         self.run();
     }
@@ -123,10 +159,25 @@ impl World {
     pub fn crash(&mut self) {
         let mut store = self.queue.store_mut().clone();
         store.restart();
+        self.start(store);
+        self.devices.values_mut().for_each(Device::handle_crash);
+    }
+
+    /// The server is stopped and started again.
+    pub fn restart(&mut self) {
+        let now = self.now;
+        self.shards.iter_mut().for_each(|shard| shard.shutdown(now));
+        self.run();
+        let none = DurableQueue::open(Memory::new(), self.limits, now).expect("an empty store");
+        let store = mem::replace(&mut self.queue, none).close().expect("the store has not failed");
+        self.start(store);
+    }
+
+    fn start(&mut self, store: Memory) {
         self.queue = DurableQueue::open(store, self.limits, self.now).expect("an intact store");
         self.commands.clear();
-        self.peers.clear();
-        self.devices.values_mut().for_each(Device::handle_close);
+        self.taps.clear();
+        self.receipts_heard = 0;
         self.start_shards();
     }
 
@@ -153,6 +204,16 @@ impl World {
         self.shards.iter().map(|shard| shard.counts().sessions).sum()
     }
 
+    /// How many receipts the server has counted since it started.
+    pub fn receipts_counted(&self) -> u64 {
+        self.shards.iter().flat_map(|shard| shard.counts().receipts).sum()
+    }
+
+    /// What has passed over all connections since this was last asked.
+    pub fn take_log(&mut self) -> Vec<Entry> {
+        mem::take(&mut self.log)
+    }
+
     fn start_shards(&mut self) {
         let session = server::Options {
             ping_interval: PING_INTERVAL,
@@ -173,7 +234,7 @@ impl World {
     }
 
     /// Moves bytes, actions and commands until nobody has anything to do.
-    fn run(&mut self) {
+    pub fn run(&mut self) {
         loop {
             let moved = self.move_from_devices() | self.move_from_shards();
             let commands: Vec<_> = self.commands.drain(..).collect();
@@ -187,17 +248,34 @@ impl World {
     }
 
     fn move_from_devices(&mut self) -> bool {
-        let mut moved = false;
-        for device in self.devices.values_mut() {
-            let bytes = device.outgoing();
-            let Some(connection) = &device.connection else { continue };
-            if !bytes.is_empty() {
-                let (bytes, key) = (Vec::from(bytes), connection.key);
-                self.shards[connection.shard].handle_bytes(key, &bytes, self.now);
-                moved = true;
+        let names: Vec<String> = self.devices.keys().cloned().collect();
+        names.iter().fold(false, |moved, name| self.move_from_device(name) | moved)
+    }
+
+    /// Moves what is on a device's line, both ways, and its end.
+    fn move_from_device(&mut self, name: &str) -> bool {
+        let now = self.now.monotonic;
+        let device = self.device(name);
+        device.send();
+        let (is_over, is_stalled) = (device.is_over(), device.is_stalled);
+        let Some(connection) = &mut device.connection else { return false };
+        if is_stalled {
+            if is_over {
+                device.forget_connection();
             }
+            return false;
         }
-        moved
+        let (up, down) = (connection.take_up(usize::MAX), connection.take_down(usize::MAX));
+        let is_closing = connection.is_closing;
+        self.hear(name, &up);
+        let device = self.device(name);
+        device.handle_bytes(&down, now);
+        if is_closing {
+            device.handle_close();
+        } else if is_over {
+            self.hang_up(name);
+        }
+        is_over || is_closing || !up.is_empty() || !down.is_empty()
     }
 
     fn move_from_shards(&mut self) -> bool {
@@ -219,35 +297,70 @@ impl World {
         let now = self.now;
         match action {
             Action::Send(key, bytes) => {
-                if let Some(device) = self.peer(shard, key) {
-                    device.handle_bytes(&bytes, now);
+                self.tapped(shard, key, |tap| tap.told(&bytes));
+                if let Some(connection) = self.other_end(shard, key) {
+                    connection.down.extend_from_slice(&bytes);
                 }
             }
-            Action::Close(key, ..) => {
-                if let Some(device) = self.peer(shard, key) {
-                    device.handle_close();
+            Action::Close(key, _, reason) => {
+                self.tapped(shard, key, |tap| vec![tap.closed(reason)]);
+                if let Some(connection) = self.other_end(shard, key) {
+                    connection.is_closing = true;
                 }
-                self.peers.remove(&(shard, key));
+                self.taps.remove(&(shard, key));
             }
             Action::Move(key, ShardId(home), traveller) => {
                 let new_key = self.next_key();
-                if let Some(connection) = self.peer(shard, key).and_then(|peer| peer.connection.as_mut()) {
+                if let Some(connection) = self.other_end(shard, key) {
                     (connection.shard, connection.key) = (home, new_key);
                 }
-                if let Some(name) = self.peers.remove(&(shard, key)) {
-                    self.peers.insert((home, new_key), name);
-                }
+                let tap = self.taps.remove(&(shard, key)).expect("the server knows it");
+                self.taps.insert((home, new_key), tap);
                 self.shards[home].handle_arrival(new_key, traveller, now);
             }
             Action::Command(command) => {
+                if let Command::Acked { device, seqs } = &command {
+                    let is_acked = seqs.iter().all(|seq| self.acked.contains(seq));
+                    assert!(is_acked, "{device} has not acked all of {seqs:?}");
+                }
                 self.shard_commands += 1;
                 self.commands.push_back((Some(shard), command));
             }
         }
     }
 
-    fn peer(&mut self, shard: usize, key: SessionKey) -> Option<&mut Device> {
-        self.devices.get_mut(self.peers.get(&(shard, key))?)
+    /// The device's end of a connection that the server has, unless it has given it up.
+    fn other_end(&mut self, shard: usize, key: SessionKey) -> Option<&mut Connection> {
+        let tap = self.taps.get(&(shard, key))?;
+        let connection = self.devices.get_mut(&tap.device)?.connection.as_mut()?;
+        (connection.number == tap.connection).then_some(connection)
+    }
+
+    /// Bytes of the device reach the server.
+    fn hear(&mut self, name: &str, bytes: &[u8]) {
+        let Some((shard, key)) = self.address(name) else { return };
+        if !bytes.is_empty() {
+            self.tapped(shard, key, |tap| tap.heard(bytes));
+            self.shards[shard].handle_bytes(key, bytes, self.now);
+        }
+    }
+
+    /// Notes what the tap of a connection makes of what passes.
+    fn tapped(&mut self, shard: usize, key: SessionKey, read: impl FnOnce(&mut Tap) -> Vec<Passed>) {
+        let Some(tap) = self.taps.get_mut(&(shard, key)) else { return };
+        for passed in read(tap) {
+            match &passed {
+                Passed::Message { id, .. } => {
+                    let row = self.queue.store_mut().read(Key::Message(id.seq()));
+                    assert!(matches!(row, Ok(Some(_))), "{id} was sent, and is not on disk");
+                }
+                Passed::Acked(ids) => self.acked.extend(ids.iter().map(MessageId::seq)),
+                Passed::Receipt(_) => self.receipts_heard += 1,
+                _ => {}
+            }
+            let (connection, device) = (tap.connection, tap.device.clone());
+            self.log.push(Entry { connection, device, at: self.now.wall, passed });
+        }
     }
 
     /// One turn of the storage thread: answers pages to their shards, and returns the others.
