@@ -130,7 +130,7 @@ fn feed_device(options: device::Options, pieces: Vec<Vec<u8>>) -> bool {
                 _ => {}
             }
         }
-        while session.poll_transmit().is_some() {}
+        while session.poll_transmit(now).is_some() {}
     }
     ended
 }

@@ -87,7 +87,7 @@ impl Device {
     }
 
     fn take_opening(&mut self) {
-        let opening = self.session.poll_transmit().expect("a device speaks first");
+        let opening = self.session.poll_transmit(self.now).expect("a device speaks first");
         let (version, connect) = opening.split_first().expect("a version");
         match self.wire {
             Wire::Zero => assert_eq!(*version, wire0::VERSION),
@@ -184,7 +184,7 @@ impl Device {
     }
 
     fn take_bytes(&mut self, had_ended: bool) {
-        while let Some(bytes) = self.session.poll_transmit() {
+        while let Some(bytes) = self.session.poll_transmit(self.now) {
             assert!(!had_ended, "{bytes:?} after the end");
             self.take_frames(&bytes);
         }

@@ -160,20 +160,24 @@ impl Connection {
 
     /// Sends what the session wants to say, once TLS can carry it.
     fn transmit(&mut self) {
+        let mut out = Vec::new();
+        self.seal(&mut out);
+        self.write(&out);
+    }
+
+    /// Adds what the session wants to say to what is to be sent.
+    fn seal(&mut self, out: &mut Vec<u8>) {
         if self.tls.is_handshaking() {
             return;
         }
         let mut plaintext = Vec::new();
-        while let Some(frames) = self.session.poll_transmit() {
+        while let Some(frames) = self.session.poll_transmit(now()) {
             plaintext.extend_from_slice(&frames);
         }
-        if plaintext.is_empty() {
-            return;
-        }
-        let mut out = Vec::new();
-        match self.tls.write(&plaintext, &mut out) {
-            Ok(()) => self.write(&out),
-            Err(error) => self.fail(&error),
+        if !plaintext.is_empty()
+            && let Err(error) = self.tls.write(&plaintext, out)
+        {
+            self.fail(&error);
         }
     }
 
@@ -197,6 +201,10 @@ impl Connection {
     fn take_ciphertext(&mut self, count: usize) {
         let (mut plaintext, mut out) = (Vec::new(), Vec::new());
         let status = self.tls.read(&mut self.incoming[..count], &mut plaintext, &mut out);
+        if status.is_ok() && !out.is_empty() {
+            // The end of the handshake takes CONNECT along in its segment.
+            self.seal(&mut out);
+        }
         self.write(&out);
         self.session.handle_bytes(&plaintext, now());
         match status {
@@ -437,6 +445,19 @@ mod tests {
         ServerFrame::App(number, app).encode(&mut out);
         [1, 2].iter().for_each(|id| ServerFrame::Message(message(*id)).encode(&mut out));
         out
+    }
+
+    #[test]
+    fn what_the_device_says_first_comes_with_the_end_of_the_handshake() {
+        let (server, served) = server(|mut peer| {
+            while peer.tls.is_handshaking() {
+                peer.read();
+            }
+            peer.heard.first().copied()
+        });
+        let mut device = open(&server);
+        device.next_event(None).expect("the end");
+        assert_eq!(served.join().expect("no panic"), Some(0));
     }
 
     #[test]

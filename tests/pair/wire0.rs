@@ -60,7 +60,7 @@ impl Pair {
         let mut told = Told::default();
         loop {
             let mut moved = false;
-            while let Some(bytes) = self.device.poll_transmit() {
+            while let Some(bytes) = self.device.poll_transmit(self.now) {
                 moved = true;
                 bytes.chunks(self.chunk_bytes).for_each(|chunk| self.server.handle_bytes(chunk, self.now));
             }

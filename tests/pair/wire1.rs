@@ -94,7 +94,7 @@ impl Pair {
         let now = self.now.monotonic;
         loop {
             let mut moved = false;
-            while let Some(bytes) = self.device.poll_transmit() {
+            while let Some(bytes) = self.device.poll_transmit(now) {
                 moved = true;
                 bytes.chunks(self.chunk_bytes).for_each(|chunk| self.server.handle_bytes(chunk, now));
                 self.said.push(bytes.to_vec());
@@ -316,10 +316,11 @@ fn a_silent_device_and_one_that_does_not_ack_end_by_timeout() {
 #[test]
 fn a_server_that_does_not_answer_a_ping_is_gone() {
     let mut pair = Pair::connected(usize::MAX);
-    pair.device.handle_timeout(pair.now.monotonic + KEEPALIVE);
+    pair.now = pair.now + KEEPALIVE;
+    pair.device.handle_timeout(pair.now.monotonic);
     assert_eq!(pair.device.poll_event(), Some(device::Event::Pinged { silence: KEEPALIVE }));
-    assert_eq!(pair.device.poll_transmit().as_deref(), Some(&[0x02][..]));
-    let gone = pair.now.monotonic + KEEPALIVE + DEVICE_PATIENCE;
+    assert_eq!(pair.device.poll_transmit(pair.now.monotonic).as_deref(), Some(&[0x02][..]));
+    let gone = pair.now.monotonic + DEVICE_PATIENCE;
     assert_eq!(pair.device.next_deadline(), Some(gone));
     pair.device.handle_timeout(gone);
     assert_eq!(pair.device.poll_event(), Some(device::Event::Ended(EndReason::Timeout)));
@@ -348,7 +349,10 @@ fn acks_and_receipts_that_may_be_lost_are_said_again_in_the_next_session_and_con
     pair.run();
     let receipt = Receipt { message: messages[0].id, outcome: Outcome::Shown };
     pair.device.receipt(receipt);
-    assert!(pair.device.poll_transmit().is_none(), "a receipt is worth no wake-up of the radio");
+    assert!(
+        pair.device.poll_transmit(pair.now.monotonic).is_none(),
+        "a receipt is worth no wake-up of the radio"
+    );
     pair.device.end(EndReason::Eof);
     let left = pair.device.unconfirmed();
     assert_eq!(left.stored, [messages[0].id, messages[1].id]);
@@ -390,10 +394,35 @@ fn the_device_says_what_it_wants_in_mid_session() {
     let silence = Duration::from_secs(60) + SERVER_PATIENCE;
     assert_eq!(pair.server.next_deadline(), Some(pair.now.monotonic + silence));
     pair.device.keep_alive(Duration::from_secs(60));
-    assert_eq!(pair.device.poll_transmit(), None, "the server knows that");
+    assert_eq!(pair.device.poll_transmit(pair.now.monotonic), None, "the server knows that");
     let before = pair.now.monotonic;
     pair.jump();
     assert_eq!(pair.now.monotonic.since(before), Duration::from_secs(60));
+}
+
+#[test]
+fn what_the_device_wants_before_it_is_let_in_is_said_once_it_is() {
+    let mut pair = Pair::new(connect(), Vec::new(), usize::MAX);
+    pair.device.flush();
+    pair.device.want(Urgency::Low);
+    pair.device.want(Urgency::High);
+    pair.device.keep_alive(Duration::from_secs(60));
+    pair.run();
+    pair.server.accept(pair.now);
+    let told = pair.run();
+    assert_eq!(told.server, [server::Event::Least(Urgency::High), server::Event::Flush]);
+    let before = pair.now.monotonic;
+    pair.jump();
+    assert_eq!(pair.now.monotonic.since(before), Duration::from_secs(60));
+}
+
+#[test]
+fn whatever_the_device_says_puts_its_next_ping_off() {
+    let mut pair = Pair::connected(usize::MAX);
+    pair.now = pair.now + KEEPALIVE / 2;
+    pair.device.flush();
+    pair.run();
+    assert_eq!(pair.device.next_deadline(), Some(pair.now.monotonic + KEEPALIVE));
 }
 
 #[test]
@@ -507,7 +536,7 @@ fn a_flood_of_pings_is_answered_by_one_pong() {
 #[test]
 fn frames_before_connack_end_the_session() {
     let mut pair = Pair::new(connect(), Vec::new(), usize::MAX);
-    let opening = pair.device.poll_transmit().expect("the device speaks first");
+    let opening = pair.device.poll_transmit(pair.now.monotonic).expect("the device speaks first");
     pair.server.handle_bytes(&[&opening[..], &[0x02]].concat(), pair.now.monotonic);
     let told = pair.run();
     let due = ProtocolError::Unexpected("PING");

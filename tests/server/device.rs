@@ -118,7 +118,7 @@ pub fn device_options(name: &str) -> Options {
 /// The version byte and the CONNECT with which a device opens.
 pub fn opening(name: &str) -> Vec<u8> {
     let mut session = Session::new(device_options(name), Clock::new().now().monotonic).expect("it fits");
-    session.poll_transmit().expect("it begins").to_vec()
+    session.poll_transmit(Clock::new().now().monotonic).expect("it begins").to_vec()
 }
 
 impl Device {
@@ -139,7 +139,7 @@ impl Device {
     /// What happens next; the connection's end is [`Event::Ended`].
     pub fn next_event(&mut self) -> Event {
         loop {
-            while let Some(bytes) = self.session.poll_transmit() {
+            while let Some(bytes) = self.session.poll_transmit(self.clock.now().monotonic) {
                 self.secured.write(&bytes);
             }
             if let Some(event) = self.session.poll_event() {
@@ -174,7 +174,7 @@ impl Device {
 
     pub fn ack(&mut self) {
         self.session.ack();
-        while let Some(bytes) = self.session.poll_transmit() {
+        while let Some(bytes) = self.session.poll_transmit(self.clock.now().monotonic) {
             self.secured.write(&bytes);
         }
     }

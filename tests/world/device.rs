@@ -147,12 +147,12 @@ impl Device {
     }
 
     /// Puts what it sends now on the line.
-    pub fn send(&mut self) {
+    pub fn send(&mut self, now: Monotonic) {
         let is_slow = self.is_silent || self.is_stalled;
         let Some(connection) = &mut self.connection else { return };
         connection.was_slow |= is_slow;
         let mut is_new = false;
-        while let Some(bytes) = connection.session.poll_transmit() {
+        while let Some(bytes) = connection.session.poll_transmit(now) {
             connection.up.extend(bytes);
             is_new = true;
         }

@@ -256,7 +256,7 @@ impl World {
     fn move_from_device(&mut self, name: &str) -> bool {
         let now = self.now.monotonic;
         let device = self.device(name);
-        device.send();
+        device.send(now);
         let (is_over, is_stalled) = (device.is_over(), device.is_stalled);
         let Some(connection) = &mut device.connection else { return false };
         if is_stalled {

@@ -69,7 +69,7 @@ impl World {
                 }
                 self.lifeline.handle_event(&event, &mut link.session, self.now);
             }
-            let bytes = link.session.poll_transmit()?;
+            let bytes = link.session.poll_transmit(self.now)?;
             let answer = if self.passes(link) { self.answer(&bytes) } else { Vec::new() };
             if !answer.is_empty() {
                 self.now = self.now + RTT;

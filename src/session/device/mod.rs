@@ -272,10 +272,10 @@ impl Session {
         }
     }
 
-    /// What is to be sent next.
-    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+    /// What is to be sent next, now.
+    pub fn poll_transmit(&mut self, now: Monotonic) -> Option<Bytes> {
         if let State::Wire1(conversation) = &mut self.state {
-            conversation.flush_out(&mut self.rim);
+            conversation.flush_out(&mut self.rim, now);
         }
         self.rim.outgoing.pop_front()
     }

@@ -170,7 +170,7 @@ mod tests {
 
     fn session() -> Session {
         let mut session = Session::new(options(), NOW).expect("short");
-        assert!(session.poll_transmit().is_some());
+        assert!(session.poll_transmit(Monotonic::default()).is_some());
         session
     }
 
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn it_opens_with_the_version_and_a_connect() {
         let mut session = Session::new(options(), NOW).expect("short");
-        let opening = session.poll_transmit().expect("the device speaks first");
+        let opening = session.poll_transmit(Monotonic::default()).expect("the device speaks first");
         assert_eq!(opening[0], 0);
         let (body, used) = wire0::split_frame(&opening[1..]).expect("whole");
         assert_eq!(used, opening.len() - 1);
@@ -220,9 +220,12 @@ mod tests {
     fn an_ack_is_sent_when_the_owner_says_so_and_no_sooner() {
         let mut session = connected();
         assert!(matches!(hear(&mut session, BROADCAST)[..], [Event::Broadcast(_)]));
-        assert_eq!(session.poll_transmit(), None);
+        assert_eq!(session.poll_transmit(Monotonic::default()), None);
         session.ack();
-        assert_eq!(session.poll_transmit().as_deref(), Some(&frame(r#"{"T":"ack"}"#)[..]));
+        assert_eq!(
+            session.poll_transmit(Monotonic::default()).as_deref(),
+            Some(&frame(r#"{"T":"ack"}"#)[..])
+        );
     }
 
     #[test]
@@ -231,14 +234,14 @@ mod tests {
         hear(&mut session, BROADCAST);
         assert_eq!(hear(&mut session, r#"{"T":"ping"}"#), [Event::Ended(EndReason::Unsolicited)]);
         session.ack();
-        assert_eq!(session.poll_transmit(), None);
+        assert_eq!(session.poll_transmit(Monotonic::default()), None);
     }
 
     #[test]
     fn acking_what_was_not_sent_says_nothing() {
         let mut session = connected();
         session.ack();
-        assert_eq!(session.poll_transmit(), None);
+        assert_eq!(session.poll_transmit(Monotonic::default()), None);
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
             let authorization = "a".repeat(authorization_bytes);
             let connect = Connect { authorization, ..Connect::new("carol".parse().expect("an id")) };
             let session = Session::new(Options::new(connect.into()), NOW);
-            session.map(|mut session| session.poll_transmit().expect("it begins").len())
+            session.map(|mut session| session.poll_transmit(Monotonic::default()).expect("it begins").len())
         };
         let around = open(0).expect("short");
         let longest = 1 + 2 + wire0::CONNECT_BODY_BYTES_MAX;

@@ -49,14 +49,22 @@ pub(super) struct Conversation {
     outgoing: Vec<u8>,
     stored: Log<MessageId, STORED_MAX>,
     receipts: Log<Receipt, RECEIPTS_MAX>,
-    /// The time of the last input: what is sent counts from there.
+    /// The time of the last input.
     now: Monotonic,
 }
 
 #[derive(Debug)]
 enum State {
-    AwaitConnack { deadline: Monotonic },
+    AwaitConnack { deadline: Monotonic, wishes: Wishes },
     Open(Box<Open>),
+}
+
+/// What the owner wants that CONNECT has not said: to be said once the device is let in.
+#[derive(Debug, Default)]
+struct Wishes {
+    least: Option<Urgency>,
+    keepalive: Option<Duration>,
+    wants_all: bool,
 }
 
 #[derive(Debug)]
@@ -119,7 +127,7 @@ impl Conversation {
             exchange_timeout,
             keepalive,
             window,
-            state: State::AwaitConnack { deadline: now + exchange_timeout },
+            state: State::AwaitConnack { deadline: now + exchange_timeout, wishes: Wishes::default() },
             partial: Vec::new(),
             outgoing: Vec::new(),
             stored,
@@ -197,16 +205,25 @@ impl Conversation {
     }
 
     pub fn want(&mut self, least: Urgency) {
-        self.say_if_open(&DeviceFrame::Urgency(least));
+        match &mut self.state {
+            State::AwaitConnack { wishes, .. } => wishes.least = Some(least),
+            State::Open(_) => self.say(&DeviceFrame::Urgency(least)),
+        }
     }
 
     pub fn flush(&mut self) {
-        self.say_if_open(&DeviceFrame::Flush);
+        match &mut self.state {
+            State::AwaitConnack { wishes, .. } => wishes.wants_all = true,
+            State::Open(_) => self.say(&DeviceFrame::Flush),
+        }
     }
 
     pub fn keep_alive(&mut self, keepalive: Duration) {
-        let State::Open(open) = &self.state else { return };
-        let keepalive = keepalive.clamp(Duration::from_secs(1), open.keepalive_max);
+        let keepalive_max = match &mut self.state {
+            State::AwaitConnack { wishes, .. } => return wishes.keepalive = Some(keepalive),
+            State::Open(open) => open.keepalive_max,
+        };
+        let keepalive = keepalive.clamp(Duration::from_secs(1), keepalive_max);
         if keepalive != self.keepalive {
             self.keepalive = keepalive;
             self.say(&DeviceFrame::Keepalive(keepalive));
@@ -227,7 +244,7 @@ impl Conversation {
 
     pub fn next_deadline(&self) -> Monotonic {
         match &self.state {
-            State::AwaitConnack { deadline } => *deadline,
+            State::AwaitConnack { deadline, .. } => *deadline,
             State::Open(open) => {
                 let ping_due = open.silent_since + self.keepalive;
                 open.pong_by.map_or(ping_due, |by| by.min(ping_due))
@@ -236,14 +253,14 @@ impl Conversation {
     }
 
     /// Gathers what is to be sent: all acks in one, and receipts if anything else goes.
-    pub fn flush_out(&mut self, rim: &mut Rim) {
+    pub fn flush_out(&mut self, rim: &mut Rim, now: Monotonic) {
         self.say_acks();
         if self.outgoing.is_empty() {
             return;
         }
         self.say_receipts();
         if let State::Open(open) = &mut self.state {
-            open.silent_since = self.now;
+            open.silent_since = now;
         }
         rim.send(mem::take(&mut self.outgoing).into());
     }
@@ -268,20 +285,16 @@ impl Conversation {
         frame.encode(&mut self.outgoing).expect("only a CONNECT can break a limit");
     }
 
-    fn say_if_open(&mut self, frame: &DeviceFrame) {
-        if let State::Open(_) = self.state {
-            self.say(frame);
-        }
-    }
-
     fn handle_frame(&mut self, frame: ServerFrame, rim: &mut Rim) -> Result<(), EndReason> {
         match (&mut self.state, frame) {
             (_, ServerFrame::Goaway(goaway)) => {
                 rim.tell(Event::Goaway(goaway));
                 Err(EndReason::SentAway(goaway.reason))
             }
-            (State::AwaitConnack { .. }, ServerFrame::Connack(connack)) => {
+            (State::AwaitConnack { wishes, .. }, ServerFrame::Connack(connack)) => {
+                let wishes = mem::take(wishes);
                 self.open(connack, rim);
+                self.wish(wishes);
                 Ok(())
             }
             (State::AwaitConnack { .. }, frame) => Err(ProtocolError::Unexpected(frame.name()).into()),
@@ -301,6 +314,14 @@ impl Conversation {
             unacked: VecDeque::new(),
         }));
         rim.tell(Event::Connected { interval: self.keepalive });
+    }
+
+    fn wish(&mut self, Wishes { least, keepalive, wants_all }: Wishes) {
+        keepalive.into_iter().for_each(|keepalive| self.keep_alive(keepalive));
+        least.into_iter().for_each(|least| self.want(least));
+        if wants_all {
+            self.flush();
+        }
     }
 
     fn handle_open(&mut self, frame: ServerFrame, rim: &mut Rim) -> Result<(), ProtocolError> {
