@@ -223,12 +223,12 @@ impl Simulation {
         self.model.follow(&mut self.world);
         self.world.crash();
         self.model.crashed();
-        self.is_fault_due = false;
     }
 
     fn restart_if_failed(&mut self) {
         if self.world.has_failed() {
             self.crash();
+            self.is_fault_due = false;
         }
     }
 
