@@ -378,6 +378,9 @@ fn what_came_with_the_end_and_was_stored_after_it_is_for_the_next_session_to_say
         let told = pair.run();
         assert_eq!(ids(&told), [1, 2]);
         assert!(matches!(told.device.last(), Some(device::Event::Ended(_))));
+        let receipt = Receipt { message: messages[0].id, outcome: Outcome::Shown };
+        pair.device.receipt(receipt);
+        assert_eq!(pair.device.unconfirmed().receipts, [receipt]);
         let stored = if acks { vec![messages[0].id, messages[1].id] } else { Vec::new() };
         assert_eq!(pair.device.unconfirmed().stored, stored);
     }

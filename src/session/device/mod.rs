@@ -235,9 +235,10 @@ impl Session {
         }
     }
 
-    /// Says, on wire 1, what became of a message: along with what is sent next.
+    /// Says, on wire 1, what became of a message: along with what is sent next, or, if the session is
+    /// over, in the next one.
     pub fn receipt(&mut self, receipt: Receipt) {
-        if let State::Wire1(conversation) = &mut self.state {
+        if let State::Wire1(conversation) | State::Ended(Some(conversation)) = &mut self.state {
             conversation.receipt(receipt);
         }
     }
