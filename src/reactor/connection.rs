@@ -13,9 +13,8 @@ use crate::tls::{Tls, TlsError};
 
 /// The loop's read buffer: at least one whole TLS record, so that a full one is not read in parts.
 const READ_BYTES: usize = 32 * 1024;
-/// Most bytes that wait for a peer to read on: two of the longest frames, sealed, which on wire 1
-/// is also the most that a window holds. Whoever
-/// lets more pile up does not read at all.
+/// Most bytes that wait for a peer to read on: two of the longest frames, sealed, which on wire 1 is also
+/// the most that a window holds. Whoever lets more pile up does not read at all.
 const UNSENT_BYTES_MAX: usize = 160 * 1024;
 /// How long a connection that is to be closed waits for its peer to take the last bytes.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
