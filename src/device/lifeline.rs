@@ -11,12 +11,15 @@
 //!                      │
 //!                      └── not reached, or not at once: the network was gone ──▶ Sound
 //!
+//!  Sound ── PING, long overdue: the device slept ──▶ Overslept ── PONG: survives; ended: says nothing ──▶ Sound
+//!
 //!  any ── another network, an end that the server explains ──▶ Sound
 //! ```
 
 use std::mem;
 use std::time::Duration;
 
+use super::clock::NAP_MAX;
 use super::keepalive::{Learner, Observation};
 use super::reconnect::Backoff;
 use crate::base::{Monotonic, Urgency};
@@ -53,6 +56,8 @@ enum Path {
     Sound,
     /// PONG is due after this silence.
     Tried(Duration),
+    /// The same, but the silence was longer than announced: the server may have given the device up.
+    Overslept(Duration),
     Suspect {
         silence: Duration,
         since: Monotonic,
@@ -102,12 +107,16 @@ impl Lifeline {
         Options { receipts, ..Options::new(connect.into()) }
     }
 
-    /// Takes note of what the session told, and tells it how long it may stay silent from then on.
+    /// Takes note of what the session told, and tells it how long it may stay silent from then on, which
+    /// it may have to say to the server.
     pub fn handle_event(&mut self, event: &Event, session: &mut Session, now: Monotonic) {
         match event {
             Event::Connected { .. } => {
                 self.let_in(now);
                 session.keep_alive(self.silence());
+            }
+            Event::Pinged { silence } if *silence > self.silence() + NAP_MAX => {
+                self.path = Path::Overslept(*silence);
             }
             Event::Pinged { silence } => self.path = Path::Tried(*silence),
             Event::Confirmed => {
@@ -176,7 +185,7 @@ impl Lifeline {
 
     fn confirmed(&mut self) {
         self.backoff.proved();
-        if let Path::Tried(silence) = mem::replace(&mut self.path, Path::Sound) {
+        if let Path::Tried(silence) | Path::Overslept(silence) = mem::replace(&mut self.path, Path::Sound) {
             self.learner.observe(&self.network, Observation::Survived(silence));
         }
     }
