@@ -8,8 +8,9 @@ pub const MESSAGE_BYTES_MAX: usize = 6 * 1024;
 /// What the queue may hold and hand out. All of them are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Live messages pending for one app on one device, each counting those that are as urgent as it is. A device that is away for long should come
-    /// back to what is new, not to hundreds of stale notifications.
+    /// Live messages pending for one app on one device; a message counts only those that are at least as
+    /// urgent as itself. A device that is away for long should come back to what is new, not to hundreds of
+    /// stale notifications.
     pub messages_per_app_max: usize,
     /// Messages pending for one device, whatever the app. Each decision about a device walks over
     /// what is pending for it; this bounds the walk to about 0.1 ms.

@@ -68,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = keepalive)]
     keepalive: Option<Duration>,
     /// Connect again when the connection ends, on wire 1: when the server says, or within a second at first
-    /// and 192 s at last. The silence begins at a minute and grows to what the network bears
+    /// and 192 s at last. The silence begins at a minute and grows to what the network bears, which is forgotten at exit
     #[arg(long)]
     reconnect: bool,
     /// A file with the credential, on wire 1: at most 64 bytes, taken as they are

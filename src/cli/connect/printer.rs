@@ -41,8 +41,8 @@ impl Printer {
         Printer { as_json, printed: VecDeque::new(), wanted: count.unwrap_or(u64::MAX) }
     }
 
-    /// Prints what comes, each message once, until there is a reason to stop; `note` learns of each event when it is printed
-    /// and acked. The connection is to be closed then.
+    /// Prints what comes, each message once, until there is a reason to stop; `note` learns of each event
+    /// when it is printed and acked. The connection is to be closed then.
     pub fn print_all(
         &mut self,
         connection: &mut Connection,
