@@ -1,7 +1,8 @@
 //! A device in a terminal that comes back: after a restart of the server, after its crash, and not too soon
 //! when another one has taken its place.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -9,9 +10,12 @@ use tempfile::TempDir;
 
 use crate::process::{Running, Serving, binary, configuration_file, folder, run, serve, stderr, text};
 
-/// A port that a server can come back to.
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+/// An address that a server can come back to: nothing else on this machine uses its IP, so that its port
+/// stays free between two servers.
+fn own_address() -> SocketAddr {
+    static USED: AtomicU8 = AtomicU8::new(77);
+    let ip = Ipv4Addr::new(127, 0, 0, USED.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 /// Starts the server in `folder`, with devices at `devices`, and waits until it listens.
@@ -48,7 +52,7 @@ fn message(device: &Running) -> Value {
 
 #[test]
 fn a_device_comes_back_after_a_restart_and_gets_what_it_has_not_acked() {
-    let (folder, devices) = (folder(""), free_port());
+    let (folder, devices) = (folder(""), own_address());
     let server = serve_at(&folder, devices);
     let device = carol(devices);
     assert_eq!(event(&device, "connected", &[])["interval"], "1m0s", "it begins with the shortest silence");
@@ -72,7 +76,7 @@ fn a_device_comes_back_after_a_restart_and_gets_what_it_has_not_acked() {
 
 #[test]
 fn a_device_comes_back_after_a_crash() {
-    let (folder, devices) = (folder(""), free_port());
+    let (folder, devices) = (folder(""), own_address());
     let device = carol(devices);
     let refused = event(&device, "unreachable", &[]);
     assert_eq!(refused["reason"], format!("{devices}: Connection refused (os error 111)"));
@@ -90,7 +94,7 @@ fn a_device_comes_back_after_a_crash() {
 
 #[test]
 fn ctrl_c_ends_a_wait_at_once() {
-    let (folder, devices) = (folder(""), free_port());
+    let (folder, devices) = (folder(""), own_address());
     let _server = serve_at(&folder, devices);
     let device = carol(devices);
     event(&device, "connected", &[]);
