@@ -375,7 +375,7 @@ impl Broker {
             }
         }
         // Small pages would cost the storage thread more than a device gains that is slow to ack.
-        if !delivery.is_current() && room >= session.window().div_ceil(2) {
+        if !delivery.is_current() && session.has_room_for_page() {
             let (device, least) = (delivery.device.clone(), delivery.least());
             let (after, messages_max) = (delivery.ask(), room);
             let fetch = Command::Fetch { device, session: id, after, least, messages_max };

@@ -273,6 +273,25 @@ fn long_messages_fill_the_window_by_their_bytes() {
 }
 
 #[test]
+fn half_a_window_has_room_for_a_page_counted_in_deliveries_and_in_bytes() {
+    let mut pair = Pair::connected(usize::MAX);
+    pair.acks = false;
+    let expires = pair.now.wall + Duration::from_secs(60);
+    for (seq, payload_bytes, has_room) in [(0, 20_000, true), (1, 20_000, false)] {
+        pair.deliver(&[Posted::new(seq, "a", expires, payload_bytes)]);
+        assert_eq!((pair.server.room() > 0, pair.server.has_room_for_page()), (true, has_room));
+    }
+    pair.run();
+    pair.device.ack();
+    pair.run();
+    let short: Vec<Posted> = (2..40).map(|seq| Posted::new(seq, "a", expires, 2)).collect();
+    pair.deliver(&short[..WINDOW_MAX / 2]);
+    assert!(pair.server.has_room_for_page());
+    pair.deliver(&short[WINDOW_MAX / 2..WINDOW_MAX / 2 + 1]);
+    assert!(!pair.server.has_room_for_page());
+}
+
+#[test]
 fn a_keepalive_is_a_byte_each_way_and_the_device_paces_it() {
     let mut pair = Pair::connected(usize::MAX);
     (pair.sent, pair.said) = (Vec::new(), Vec::new());

@@ -246,6 +246,15 @@ impl Session {
         }
     }
 
+    /// Whether at least half of the window is free, in deliveries and in bytes: as much as a page of messages
+    /// should find.
+    pub fn has_room_for_page(&self) -> bool {
+        match &self.state {
+            State::Wire1(conversation) => conversation.has_room_for_page(),
+            _ => self.room() > 0,
+        }
+    }
+
     /// How many deliveries it holds in flight at most; what [`Session::room`] is when none is.
     pub fn window(&self) -> usize {
         match &self.state {

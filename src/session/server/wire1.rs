@@ -156,6 +156,13 @@ impl Conversation {
         }
     }
 
+    pub fn has_room_for_page(&self) -> bool {
+        match &self.state {
+            State::Open(open) => open.has_room_for_page(),
+            _ => false,
+        }
+    }
+
     pub fn window(&self) -> usize {
         match &self.state {
             State::Open(open) => open.window,
@@ -235,6 +242,10 @@ impl Open {
             return 0;
         }
         self.window - self.in_flight.deliveries.len()
+    }
+
+    fn has_room_for_page(&self) -> bool {
+        self.room() >= self.window.div_ceil(2) && self.in_flight.bytes <= WINDOW_BYTES_MAX / 2
     }
 
     /// Adds the message, behind its app if the device does not know that, unless the window is full.
