@@ -16,7 +16,7 @@ use lomiri_push::protocol::broadcast::Missing;
 use lomiri_push::protocol::wire0::{self, ANSWER_BODY_BYTES_MAX, CONNECT_BODY_BYTES_MAX, ServerMessage};
 use lomiri_push::protocol::wire1::{self, Reason, SERVER_BODY_BYTES_MAX, ServerFrame};
 use lomiri_push::session::EndReason;
-use lomiri_push::session::server::{Event, Message, Options, Session};
+use lomiri_push::session::server::{Event, Message, Options, Session, Stop};
 
 use super::catch_up::IMAGE;
 use super::script::{Script, Step};
@@ -176,7 +176,7 @@ impl Server {
             4 if self.session.wire() == Some(Wire::One) || self.is_idle_on_wire_0() => {
                 self.session.refuse(Reason::Drain);
             }
-            5 => self.session.shut_down(Duration::from_secs(argument.into())),
+            5 => self.session.shut_down(Stop::Drain, Duration::from_secs(argument.into())),
             6 => self.session.end(EndReason::Terminated),
             7 => self.session.end(EndReason::Eof),
             _ => {}

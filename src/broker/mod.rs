@@ -21,7 +21,7 @@ use crate::base::{ChannelId, DeviceId, Monotonic, Now, SessionId, ShardId};
 use crate::protocol::wire1::Outcome;
 use crate::queue::{Channel, Command, Event, Page, PendingMessage};
 use crate::session::EndReason;
-use crate::session::server::{self, Introduction, Message, Session};
+use crate::session::server::{self, Introduction, Message, Session, Stop};
 
 /// How many sessions one call of [`Broker::work`] looks at: some milliseconds of work, so that a
 /// broadcast to all devices leaves room for everything else between its parts.
@@ -210,11 +210,11 @@ impl Broker {
     }
 
     /// Ends all sessions; devices that can be told are spread over the time after.
-    pub fn shutdown(&mut self, now: Now) {
+    pub fn shutdown(&mut self, stop: Stop, now: Now) {
         let devices = (self.registered.len() * self.options.shards) as u64;
         let spread = Duration::from_secs(devices / RETURNS_PER_SECOND);
         for index in 0..self.slots.len() {
-            self.with_session(SessionKey(index as u32), now, |session| session.shut_down(spread));
+            self.with_session(SessionKey(index as u32), now, |session| session.shut_down(stop, spread));
         }
     }
 

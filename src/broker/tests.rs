@@ -158,7 +158,7 @@ fn a_page_full_of_expired_messages_leads_to_the_next_page() {
 fn shutdown_ends_every_session() {
     let mut broker = shard_with_carol();
     wanted(&mut broker);
-    broker.shutdown(Now::default());
+    broker.shutdown(Stop::Restart, Now::default());
     assert_eq!(wanted(&mut broker), ["close: shutdown"]);
     assert_eq!(broker.next_deadline(), None);
     assert_eq!(broker.counts(), Counts::default());

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use log::{info, warn};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -32,8 +32,8 @@ use crate::tls::{ServerOptions, Tickets, server_config};
 /// keeps its data under $STATE_DIRECTORY or in the XDG state folder, and makes itself a certificate
 /// at first start.
 ///
-/// SIGTERM and SIGINT stop it (a second one at once), SIGHUP loads a renewed certificate. It logs to
-/// stderr: $RUST_LOG says what, from `info` up if unset.
+/// SIGTERM and SIGINT stop it (a second one at once). SIGUSR1 does too, for good: devices on wire 1 ask
+/// for the list of hosts again. SIGHUP loads a renewed certificate. It logs to stderr: $RUST_LOG says what, from `info` up if unset.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The configuration, in TOML: see the commented sample lomiri-push.toml
@@ -193,7 +193,8 @@ fn watch_signals() -> io::Result<Signals> {
         flag::register_conditional_shutdown(signal, 1, is_stopping.clone())?;
         flag::register(signal, is_stopping.clone())?;
     }
-    Signals::new([SIGINT, SIGTERM, SIGHUP])
+    flag::register(SIGUSR1, is_stopping)?;
+    Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
 }
 
 fn handle_signals(mut signals: Signals, server: Control, certificates: Certificates) {
@@ -201,6 +202,7 @@ fn handle_signals(mut signals: Signals, server: Control, certificates: Certifica
         for signal in signals.forever() {
             match signal {
                 SIGHUP => certificates.reload(),
+                SIGUSR1 => server.drain(),
                 _ => server.terminate(),
             }
         }

@@ -8,6 +8,7 @@ use mio::Waker;
 use super::clock::Clock;
 use super::stats::Stats;
 use super::storage::StorageSender;
+use crate::session::server::Stop;
 
 /// What every loop holds of the world outside it.
 #[derive(Clone)]
@@ -25,12 +26,15 @@ pub struct Control(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     is_stopping: AtomicBool,
+    /// Set before the server stops, if it is to be for good.
+    is_draining: AtomicBool,
     loops: Vec<Arc<Waker>>,
 }
 
 impl Control {
     pub(super) fn new(loops: Vec<Arc<Waker>>) -> Control {
-        Control(Arc::new(Shared { is_stopping: AtomicBool::new(false), loops }))
+        let [is_stopping, is_draining] = [AtomicBool::new(false), AtomicBool::new(false)];
+        Control(Arc::new(Shared { is_stopping, is_draining, loops }))
     }
 
     /// Ends all sessions, lets the API's requests under way finish, and makes
@@ -41,6 +45,17 @@ impl Control {
                 waker.wake().expect("an eventfd takes a wake-up at any time");
             }
         }
+    }
+
+    /// The same, for a server whose devices others serve from now on: those that can be told are sent there.
+    pub fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::Release);
+        self.terminate();
+    }
+
+    /// How it stops.
+    pub(super) fn stop(&self) -> Stop {
+        if self.0.is_draining.load(Ordering::Acquire) { Stop::Drain } else { Stop::Restart }
     }
 
     pub(super) fn is_stopping(&self) -> bool {

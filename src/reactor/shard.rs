@@ -417,7 +417,7 @@ impl Shard {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.close(self.poll.registry());
         }
-        self.broker.shutdown(now);
+        self.broker.shutdown(self.links.control.stop(), now);
         self.act(now);
     }
 

@@ -89,16 +89,19 @@ fn wire_1_says_the_same_and_when_it_expires() {
 
 #[test]
 fn a_device_on_wire_1_is_sent_away_when_the_server_stops() {
-    let folder = folder("");
-    let server = serve(&folder);
-    let device = carol_on("1", &server, &["--json"]);
-    device.line();
-    server.process.signal(Signal::TERM);
-    let (status, lines) = device.wait();
-    assert_eq!(status.code(), Some(1));
-    let goaway = r#"{"event":"goaway","reason":"restart","after":"1s","spread":"10s"}"#;
-    let ended = r#"{"event":"ended","reason":"sent away by the server: restart"}"#;
-    assert_eq!(lines, [goaway, ended]);
+    for (signal, reason) in [(Signal::TERM, "restart"), (Signal::USR1, "drain")] {
+        let folder = folder("");
+        let server = serve(&folder);
+        let device = carol_on("1", &server, &["--json"]);
+        device.line();
+        server.process.signal(signal);
+        let (status, lines) = device.wait();
+        assert_eq!(status.code(), Some(1));
+        let goaway = format!(r#"{{"event":"goaway","reason":"{reason}","after":"1s","spread":"10s"}}"#);
+        let ended = format!(r#"{{"event":"ended","reason":"sent away by the server: {reason}"}}"#);
+        assert_eq!(lines, [goaway, ended]);
+        assert!(server.process.wait().0.success());
+    }
 }
 
 #[test]

@@ -477,7 +477,7 @@ fn each_end_is_told_to_the_other_side() {
     pair.server.end(EndReason::Terminated);
     assert_eq!(goaway(&pair.run()), (Reason::TakenOver, 60, 0));
     let mut pair = Pair::connected(usize::MAX);
-    pair.server.shut_down(Duration::from_secs(300));
+    pair.server.shut_down(server::Stop::Restart, Duration::from_secs(300));
     assert_eq!(goaway(&pair.run()), (Reason::Restart, 1, 300));
     let mut pair = Pair::new(connect(), Vec::new(), usize::MAX);
     pair.run();

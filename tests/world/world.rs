@@ -166,7 +166,7 @@ impl World {
     /// The server is stopped and started again.
     pub fn restart(&mut self) {
         let now = self.now;
-        self.shards.iter_mut().for_each(|shard| shard.shutdown(now));
+        self.shards.iter_mut().for_each(|shard| shard.shutdown(server::Stop::Restart, now));
         self.run();
         let none = DurableQueue::open(Memory::new(), self.limits, now).expect("an empty store");
         let store = mem::replace(&mut self.queue, none).close().expect("the store has not failed");

@@ -79,6 +79,15 @@ pub enum Event {
     Ended(EndReason),
 }
 
+/// How a server stops, as devices on wire 1 are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It will be back here.
+    Restart,
+    /// Others serve its devices from now on: they ask for the list of hosts again.
+    Drain,
+}
+
 /// What a device says of itself, on either wire.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Introduction {
@@ -195,9 +204,9 @@ impl Session {
     }
 
     /// Ends the session because the server stops. Those on wire 1 are asked to come back over `spread`.
-    pub fn shut_down(&mut self, spread: Duration) {
+    pub fn shut_down(&mut self, stop: Stop, spread: Duration) {
         if let State::Wire1(_) = self.state {
-            wire1::say_restart(spread, &mut self.rim);
+            wire1::say_stop(stop, spread, &mut self.rim);
         }
         self.finish(EndReason::Shutdown);
     }

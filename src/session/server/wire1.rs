@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Event, Introduction, Message, Options, Rim};
+use super::{Event, Introduction, Message, Options, Rim, Stop};
 use crate::base::{AppId, Monotonic, Now};
 use crate::protocol::wire1::{
     self, APPS_MAX, AppNumber, Connack, Connect, DEVICE_BODY_BYTES_MAX, DeviceFrame, EXPIRY_SECONDS_MAX,
@@ -332,9 +332,12 @@ pub(super) fn say_goodbye(reason: &EndReason, rim: &mut Rim) {
 }
 
 /// The GOAWAY of a server that stops, for so many devices that `spread` suits them.
-pub(super) fn say_restart(spread: Duration, rim: &mut Rim) {
-    let spread = spread.max(SPREAD_MIN);
-    send(&ServerFrame::Goaway(Goaway { reason: Reason::Restart, after: RESTART_TAKES, spread }), rim);
+pub(super) fn say_stop(stop: Stop, spread: Duration, rim: &mut Rim) {
+    let reason = match stop {
+        Stop::Restart => Reason::Restart,
+        Stop::Drain => Reason::Drain,
+    };
+    send(&ServerFrame::Goaway(Goaway { reason, after: RESTART_TAKES, spread: spread.max(SPREAD_MIN) }), rim);
 }
 
 fn send(frame: &ServerFrame, rim: &mut Rim) {
