@@ -33,7 +33,8 @@ use crate::tls::{ServerOptions, Tickets, server_config};
 /// at first start.
 ///
 /// SIGTERM and SIGINT stop it (a second one at once). SIGUSR1 does too, for good: devices on wire 1 ask
-/// for the list of hosts again. SIGHUP loads a renewed certificate. It logs to stderr: $RUST_LOG says what, from `info` up if unset.
+/// for the list of hosts again. SIGHUP loads a renewed certificate. It logs to stderr: $RUST_LOG says
+/// what, from `info` up if unset.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The configuration, in TOML: see the commented sample lomiri-push.toml

@@ -2,6 +2,7 @@
 //! restart too, and renewed while the server runs. What a ticket is, `tls` knows.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::tls::{TicketKeys, Tickets};
 
 /// Whoever has the keys can open tickets, and pass for the server to those who resume.
 const MODE: u32 = 0o600;
+/// What a mode allows others than the owner.
+const OTHERS: u32 = 0o077;
 /// How often to look whether a rotation is due: seldom enough to cost nothing, and soon after a wrong
 /// clock was set.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
@@ -87,11 +90,18 @@ impl KeyFile {
 
 /// None if there is no file yet.
 fn load(path: &Path) -> Result<Option<TicketKeys>, String> {
-    match fs::read(path) {
-        Ok(text) => TicketKeys::from_json(&text).map(Some).ok_or_else(|| "is damaged".to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("cannot be read: {error}")),
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+        Ok(found) if !found.is_file() => return Err("is no file".to_owned()),
+        Ok(found) if found.permissions().mode() & OTHERS != 0 => {
+            return Err("others could read it, so its keys are not used any more".to_owned());
+        }
+        Ok(_) => {}
     }
+    let text = fs::read(path).map_err(unreadable)?;
+    TicketKeys::from_json(&text).map(Some).ok_or_else(|| "is damaged".to_owned())
 }
 
 fn random(bytes: &mut [u8]) {
@@ -102,7 +112,7 @@ fn random(bytes: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::tls::ROTATION;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs::Permissions;
 
     const NOW: Wall = Wall(1_800_000_000_000);
 
@@ -145,11 +155,22 @@ mod tests {
     fn a_damaged_file_is_replaced() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let whole = KeyFile::open(folder.path(), NOW).keys.to_json();
+        let make_private = || fs::set_permissions(file_in(folder.path()), Permissions::from_mode(MODE));
         for damaged in ["", "{}", "\0\u{7f}", &whole[..whole.len() / 2], &whole.replace("==", "")] {
             fs::write(file_in(folder.path()), damaged).expect("writable");
+            make_private().expect("ours");
             let fresh = KeyFile::open(folder.path(), NOW).keys;
             assert!(KeyFile::open(folder.path(), NOW).keys == fresh, "{damaged}");
         }
+    }
+
+    #[test]
+    fn keys_that_others_could_read_are_replaced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let made = KeyFile::open(folder.path(), NOW).keys;
+        fs::set_permissions(file_in(folder.path()), Permissions::from_mode(0o640)).expect("ours");
+        let fresh = KeyFile::open(folder.path(), NOW).keys;
+        assert!(fresh != made && KeyFile::open(folder.path(), NOW).keys == fresh);
     }
 
     #[test]
