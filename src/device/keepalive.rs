@@ -37,8 +37,8 @@ const STEP_PERCENT: u32 = 117;
 /// So many losses at a proven silence, one after the other, mean that the NAT has changed. One alone
 /// is a coincidence: a cell handover, a router's restart.
 const LOSSES_AT_PROVEN: u8 = 2;
-/// So many survivals after it has settled it looks whether more would survive, and after each look that
-/// was lost twice as many: a handful of lost connections in a phone's life.
+/// So many survivals after it has settled, it looks whether more would survive; after each look that was
+/// lost, it waits for twice as many. That is a handful of lost connections in a phone's life.
 const SURVIVALS_BEFORE_LOOK: u32 = 64;
 /// No further doublings: beyond these, years lie between two looks.
 const LOOKS_MAX: u8 = 16;
