@@ -30,6 +30,7 @@ fn message(to: u64, clear_pending: bool) -> Command {
         payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
         urgency: Default::default(),
         clear_pending,
+        app_key: None,
         replace_tag: None,
     })
 }
@@ -69,7 +70,7 @@ fn notify_and_ack(bencher: Bencher) {
     bencher.counter(ItemsCount::new(TURN)).with_inputs(commands).bench_local_values(|commands| {
         let acks = turn(&mut queue, commands).into_iter().map(|event| match event {
             Event::Queued { device, message } => Command::Acked { device, seqs: vec![message.id.seq()] },
-            Event::Channel(_) => unreachable!("nothing is broadcast"),
+            Event::Channel(_) | Event::Revoked { .. } => unreachable!("nothing is broadcast"),
         });
         turn(&mut queue, acks.collect())
     });
@@ -101,7 +102,7 @@ fn notify_to_the_fullest_device(bencher: Bencher) {
             Event::Queued { device, message } => {
                 Some(Command::Acked { device, seqs: vec![message.id.seq()] })
             }
-            Event::Channel(_) => None,
+            Event::Channel(_) | Event::Revoked { .. } => None,
         });
         turn(&mut queue, acks.collect())
     });

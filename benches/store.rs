@@ -89,6 +89,7 @@ fn message(to: u64, bytes: usize) -> Command {
         payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
         urgency: Default::default(),
         clear_pending: false,
+        app_key: None,
         replace_tag: None,
     })
 }

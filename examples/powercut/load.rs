@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use lomiri_push::base::{DeviceId, MessageId, Monotonic, Now, Payload, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify};
+use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify, Registered};
 use lomiri_push::store::{DurableQueue, Outcomes, Store};
 
 pub const DEVICES: u64 = 500;
@@ -74,7 +74,7 @@ fn commands(turn: u64, acks: &[(u64, MessageId)]) -> Vec<Command> {
     commands.extend((turn * TURN..(turn + 1) * TURN).map(message));
     if turn.is_multiple_of(RARE) {
         let app = "chatter".parse().expect("an app id");
-        commands.push(Command::Register { device: device(turn / RARE), app });
+        commands.push(Command::Register { device: device(turn / RARE), app, credential: None });
         let payload = Payload::from_json(b"{\"news\":true}").expect("JSON");
         commands.push(Command::Broadcast { channel: "system".into(), expires: Wall(u64::MAX), payload });
     }
@@ -91,6 +91,7 @@ fn message(number: u64) -> Command {
         payload: Payload::from_json(json.as_bytes()).expect("JSON"),
         urgency: Default::default(),
         clear_pending: false,
+        app_key: None,
         replace_tag: None,
     })
 }
@@ -104,7 +105,7 @@ pub fn number(payload: &Payload) -> u64 {
 fn queued(event: &Event) -> Option<(u64, MessageId)> {
     match event {
         Event::Queued { message, .. } => Some((number(&message.payload), message.id)),
-        Event::Channel(_) => None,
+        Event::Channel(_) | Event::Revoked { .. } => None,
     }
 }
 
@@ -114,11 +115,12 @@ fn report(turn: u64, outcomes: &Outcomes) -> String {
         let line = match event {
             Event::Queued { message, .. } => writeln!(report, "queued {}", number(&message.payload)),
             Event::Channel(channel) => writeln!(report, "level {}", channel.top),
+            Event::Revoked { device } => writeln!(report, "revoked {device}"),
         };
         line.expect("a string takes all");
     }
     for answer in &outcomes.answers {
-        if let Answer::Token(token) = answer {
+        if let Answer::Registered(Registered { token, .. }) = answer {
             writeln!(report, "token {} {}", turn / RARE, token.reveal()).expect("a string takes all");
         }
     }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use lomiri_push::base::{Level, Seq, SessionId, Token, Urgency};
-use lomiri_push::queue::{Answer, Command};
+use lomiri_push::queue::{Answer, Command, Registered};
 use lomiri_push::store::{Disk as Store, DurableQueue};
 
 use disk::Disk;
@@ -205,8 +205,8 @@ fn check(dir: &Path, promised: &mut Promised) -> Result<(), String> {
     }
     for (&number, &token) in &promised.tokens {
         let app = "chatter".parse().expect("an app id");
-        let answer = ask(&mut queue, Command::Register { device: device(number), app });
-        if !matches!(answer, Answer::Token(known) if known == token) {
+        let answer = ask(&mut queue, Command::Register { device: device(number), app, credential: None });
+        if !matches!(answer, Answer::Registered(Registered { token: known, .. }) if known == token) {
             return Err(format!("the token of device {number}"));
         }
     }

@@ -149,10 +149,11 @@ pub fn commands() -> Vec<Command> {
             payload: payload(),
             urgency: Urgency::Normal,
             clear_pending: false,
+            app_key: None,
             replace_tag: Some("mail".into()),
         }),
         Command::Broadcast { channel: "system".into(), expires, payload: payload() },
-        Command::Register { device: device(), app: app() },
+        Command::Register { device: device(), app: app(), credential: None },
         Command::Fetch {
             device: device(),
             session: SessionId(1),
@@ -160,6 +161,6 @@ pub fn commands() -> Vec<Command> {
             least: Urgency::VeryLow,
             messages_max: 64,
         },
-        Command::Unregister { device: device(), app: app() },
+        Command::Unregister { device: device(), app: app(), credential: None },
     ]
 }

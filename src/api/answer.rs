@@ -38,9 +38,9 @@ pub(super) struct Framing {
 pub(super) fn outcome(reply: Reply, unavailable: &'static str) -> Outcome {
     match reply {
         Reply::Queue(Answer::Done) => Ok(Success::Done),
-        Reply::Queue(Answer::Token(token)) => Ok(Success::Token(token)),
-        Reply::Queue(Answer::Page(_)) => Err(Failure::Internal),
+        Reply::Queue(Answer::Registered(registered)) => Ok(Success::Token(registered.token)),
         Reply::Queue(Answer::Refused(refusal)) => Err(failure(refusal, unavailable)),
+        Reply::Queue(_) => Err(Failure::Internal),
         Reply::Stats(counters) => Ok(stats(counters)),
         Reply::Busy => Err(Failure::Unavailable(unavailable)),
     }
@@ -54,6 +54,7 @@ fn failure(refusal: Refusal, unavailable: &'static str) -> Failure {
         Refusal::PastExpiration => Failure::PastExpiration,
         Refusal::TooManyPending(newest) => Failure::TooManyPending(newest),
         Refusal::Unavailable => Failure::Unavailable(unavailable),
+        _ => Failure::Internal,
     }
 }
 

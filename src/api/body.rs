@@ -40,8 +40,12 @@ pub(super) fn command(call: Call, body: &[u8], options: &Options, now: Wall) -> 
     match call {
         Call::Notify => NotifyFields::read(&body)?.check(options, now).map(Command::Notify),
         Call::Broadcast => broadcast(&body, options, now),
-        Call::Register => device_and_app(&body).map(|(device, app)| Command::Register { device, app }),
-        Call::Unregister => device_and_app(&body).map(|(device, app)| Command::Unregister { device, app }),
+        Call::Register => {
+            device_and_app(&body).map(|(device, app)| Command::Register { device, app, credential: None })
+        }
+        Call::Unregister => {
+            device_and_app(&body).map(|(device, app)| Command::Unregister { device, app, credential: None })
+        }
     }
 }
 
@@ -106,7 +110,16 @@ impl<'b> NotifyFields<'b> {
             Some(device) => Address::Device(device),
             None => Address::Token(self.token.parse().map_err(|_| Failure::UnknownToken)?),
         };
-        Ok(Notify { to, app, expires, payload, urgency, clear_pending: self.clear_pending, replace_tag })
+        Ok(Notify {
+            to,
+            app,
+            expires,
+            payload,
+            urgency,
+            clear_pending: self.clear_pending,
+            replace_tag,
+            app_key: None,
+        })
     }
 }
 

@@ -14,6 +14,9 @@ pub const DEVICE_ID_BYTES_MAX: usize = 128;
 /// Longest app id, in bytes: what one length byte can say.
 pub const APP_ID_BYTES_MAX: usize = 255;
 
+/// Longest user id, in bytes: room for a mail address.
+pub const USER_ID_BYTES_MAX: usize = 128;
+
 /// Why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -23,6 +26,9 @@ pub enum IdError {
     /// App ids are 1 to 255 bytes of UTF-8.
     #[error("an app id is 1 to {APP_ID_BYTES_MAX} bytes of UTF-8")]
     App,
+    /// User ids are 1 to 128 bytes of UTF-8 without control characters.
+    #[error("a user is 1 to {USER_ID_BYTES_MAX} bytes of UTF-8 without control characters")]
+    User,
     /// Channel ids are `0` or 32 hexadecimal digits.
     #[error("a channel id is `0` or 32 hexadecimal digits")]
     Channel,
@@ -42,6 +48,11 @@ pub struct DeviceId(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppId(Arc<str>);
 
+/// A user's name, as the operator or the provider's account system has it: 1 to 128 bytes of UTF-8 without
+/// control characters. Clones share it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(Arc<str>);
+
 /// A broadcast channel, 16 bytes on the wire's inside; the system channel is all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelId(pub [u8; 16]);
@@ -58,7 +69,8 @@ pub struct Seq(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub [u8; 16]);
 
-/// What an app server addresses: 128 random bits that stand for one app on one device. A secret:
+/// What an app server addresses: 128 random bits that stand for one app, on one device or on all of one
+/// user's. A secret:
 /// it has no `Display`, and `Debug` hides it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub [u8; 16]);
@@ -135,6 +147,27 @@ impl fmt::Display for AppId {
 impl Borrow<str> for AppId {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl UserId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<UserId, IdError> {
+        let fits = (1..=USER_ID_BYTES_MAX).contains(&text.len());
+        if fits && !text.chars().any(char::is_control) { Ok(UserId(text.into())) } else { Err(IdError::User) }
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -247,6 +280,14 @@ mod tests {
         assert!("é".repeat(127).parse::<AppId>().is_ok());
         assert_eq!("".parse::<AppId>(), Err(IdError::App));
         assert_eq!("é".repeat(128).parse::<AppId>(), Err(IdError::App));
+    }
+
+    #[test]
+    fn a_user_id_has_no_control_characters() {
+        assert!("Carol Ähre <carol@example.org>".parse::<UserId>().is_ok());
+        for bad in ["", "a\nb", "\u{85}", &"c".repeat(129)] {
+            assert_eq!(bad.parse::<UserId>(), Err(IdError::User), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The words every layer speaks: time, ids, durations, payloads. No layer's rules live here.
 
+mod credential;
 mod duration;
 mod ids;
 mod payload;
 mod time;
 mod urgency;
 
+pub use credential::{CODE_SECRET_BYTES, CREDENTIAL_BYTES, CodeSecret, Credential, CredentialError, Digest};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use ids::{AppId, ChannelId, DeviceId, IdError, Level, MessageId, Seq, SessionId, ShardId, Token};
+pub use ids::{
+    AppId, ChannelId, DeviceId, IdError, Level, MessageId, Seq, SessionId, ShardId, Token, UserId,
+};
 pub use payload::{Payload, PayloadError};
 pub use time::{Monotonic, Now, Wall};
 pub use urgency::{Urgency, UrgencyError};

@@ -174,6 +174,7 @@ impl Broker {
     pub fn handle_event(&mut self, event: Event, now: Now) {
         match event {
             Event::Queued { device, message } => self.queued(&device, &message, now),
+            Event::Revoked { .. } => {}
             Event::Channel(channel) => {
                 self.broadcasts = Broadcasts::new(&channel);
                 self.fan_out = 0;

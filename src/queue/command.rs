@@ -1,16 +1,32 @@
-//! What the queue is asked, and what it answers and tells: the words between the API, the storage
-//! thread and the shards. Plain data.
+//! What the queue is asked by the API and the shards. Plain data.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use crate::base::{AppId, DeviceId, Level, MessageId, Payload, Seq, SessionId, Token, Urgency, Wall};
+use crate::base::{
+    AppId, CodeSecret, Credential, DeviceId, Digest, MessageId, Payload, Seq, SessionId, Token, Urgency,
+    UserId, Wall,
+};
+use crate::protocol::wire1::Receipt;
 
-/// Something for the queue to decide. Each command but [`Command::Acked`] and
-/// [`Command::Stored`] is answered once, after what it changed is durable.
+#[cfg(doc)]
+use super::answer::Answer;
+
+/// Something for the queue to decide. Each command but [`Command::Acked`], [`Command::Stored`] and
+/// [`Command::Receipt`] is answered once, after what it changed is durable.
 #[derive(Debug)]
 pub enum Command {
-    /// An app server posts a message. Answered by [`Answer::Done`].
+    /// An app server posts a message. Answered by [`Answer::Done`] if at least one device is to get it.
     Notify(Notify),
+    /// An app server posts messages whose states are to be kept. Answered by [`Answer::Sent`], with one
+    /// answer to each.
+    Send(Vec<Submission>),
+    /// What became of a message of [`Command::Send`]? Answered by [`Answer::State`].
+    Query {
+        /// Which.
+        message: MessageId,
+        /// What gives the right to ask.
+        by: Holder,
+    },
     /// The operator posts a broadcast. Answered by [`Answer::Done`].
     Broadcast {
         /// The channel's name in the API, `system`.
@@ -20,13 +36,15 @@ pub enum Command {
         /// What the devices get.
         payload: Payload,
     },
-    /// A device asks for the token of an app. Answered by [`Answer::Token`]: the same one as long
+    /// A device asks for the tokens of an app. Answered by [`Answer::Registered`]: the same ones as long
     /// as the registration lives.
     Register {
         /// Whose.
         device: DeviceId,
         /// For which app.
         app: AppId,
+        /// What proves the device; none where devices are believed (open mode).
+        credential: Option<Credential>,
     },
     /// The app goes; its token dies. Answered by [`Answer::Done`], registered or not.
     Unregister {
@@ -34,7 +52,78 @@ pub enum Command {
         device: DeviceId,
         /// Which app.
         app: AppId,
+        /// As for [`Command::Register`].
+        credential: Option<Credential>,
     },
+    /// Which apps are registered? Answered by [`Answer::Registrations`].
+    Registrations {
+        /// Whose.
+        device: DeviceId,
+        /// As for [`Command::Register`].
+        credential: Option<Credential>,
+    },
+    /// Is this device who it says? Answered by [`Answer::Admission`].
+    Admit {
+        /// Who it says it is.
+        device: DeviceId,
+        /// The session that asks; comes back with the answer.
+        session: SessionId,
+        /// What it proves itself with; empty or of any length, as it came.
+        credential: Vec<u8>,
+    },
+    /// A device would like to become a user's, by a one-time code. Answered by [`Answer::Enrolment`].
+    Enrol {
+        /// The session that asks; comes back with the answer.
+        session: SessionId,
+        /// The code's secret.
+        code: CodeSecret,
+    },
+    /// The operator makes a one-time code for a user. Answered by [`Answer::Code`].
+    MakeCode {
+        /// For whom; need not have a device yet.
+        user: UserId,
+        /// For how long it can be used.
+        valid_for: Duration,
+    },
+    /// Which devices are enrolled? Answered by [`Answer::Devices`], in the order of their ids.
+    Devices {
+        /// Those after this one.
+        after: Option<DeviceId>,
+        /// Only this user's.
+        user: Option<UserId>,
+        /// Most of them; at least 1.
+        devices_max: usize,
+    },
+    /// A device is no longer trusted: its credential, its tokens and what is pending for it go.
+    /// Answered by [`Answer::Done`].
+    Revoke {
+        /// Which.
+        device: DeviceId,
+    },
+    /// A user goes with all that is stored of them. Answered by [`Answer::Done`].
+    EraseUser {
+        /// Who.
+        user: UserId,
+    },
+    /// The user token of an app dies. The next registration makes another. Answered by [`Answer::Done`].
+    RevokeUserToken {
+        /// Whose.
+        user: UserId,
+        /// Which app's.
+        app: AppId,
+    },
+    /// From now on posts for this app need a key, a new one. Answered by [`Answer::AppKey`].
+    BindApp {
+        /// Which.
+        app: AppId,
+    },
+    /// Posts for this app need no key any more. Answered by [`Answer::Done`], bound or not.
+    UnbindApp {
+        /// Which.
+        app: AppId,
+    },
+    /// Which apps are bound to a key? Answered by [`Answer::BoundApps`].
+    BoundApps,
     /// A device has these messages in its mailbox. Rides along with the next batch, unanswered.
     Acked {
         /// Who.
@@ -49,6 +138,13 @@ pub enum Command {
         device: DeviceId,
         /// Which. The device may have them from another server, or have made them up.
         ids: Vec<MessageId>,
+    },
+    /// A device says what became of a message. Rides along with the next batch, unanswered.
+    Receipt {
+        /// Who.
+        device: DeviceId,
+        /// Which message, and what.
+        receipt: Receipt,
     },
     /// A session wants what is pending after `after`. Answered by [`Answer::Page`].
     Fetch {
@@ -70,7 +166,7 @@ pub enum Command {
 /// A message as an app server submits it.
 #[derive(Debug)]
 pub struct Notify {
-    /// For which app on which device.
+    /// For whom.
     pub to: Address,
     /// The app, as the app server names it; must be the token's.
     pub app: AppId,
@@ -84,110 +180,42 @@ pub struct Notify {
     pub clear_pending: bool,
     /// Drop what is pending for this app and device under the same tag first.
     pub replace_tag: Option<String>,
+    /// The app's key, needed if the app is bound to one.
+    pub app_key: Option<Credential>,
+}
+
+/// A message whose state is to be kept.
+#[derive(Debug)]
+pub struct Submission {
+    /// The message. By a token; [`Address::Device`] is refused.
+    pub notify: Notify,
+    /// By what its sender knows it again.
+    pub repeat: Option<Repeat>,
+}
+
+/// What tells a request that is made again from a new one; both of the same token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// Of the sender's idempotency key.
+    pub key: Digest,
+    /// Of all that the request says.
+    pub request: Digest,
+}
+
+/// What gives the right to know what became of a message.
+#[derive(Debug)]
+pub enum Holder {
+    /// A token for the message's app, which the message was posted to.
+    Token(Token),
+    /// The key of the message's app.
+    AppKey(Credential),
 }
 
 /// How an app server names the one to be told.
 #[derive(Debug)]
 pub enum Address {
-    /// By a token from [`Command::Register`].
+    /// By a token from [`Command::Register`]: one device, or all of a user's that have the app.
     Token(Token),
     /// By the device's id, registered or not (open mode).
     Device(DeviceId),
-}
-
-/// The queue's word on one command, in the order of the commands.
-#[derive(Debug)]
-pub enum Answer {
-    /// It holds, and is on disk.
-    Done,
-    /// The app's token on that device; on disk.
-    Token(Token),
-    /// What is pending, in order.
-    Page(Page),
-    /// It does not hold, and nothing has changed.
-    Refused(Refusal),
-}
-
-/// Why the queue refuses a command.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
-    /// No such token, or no longer.
-    UnknownToken,
-    /// The token belongs to another app.
-    Unauthorized,
-    /// No such channel.
-    UnknownChannel,
-    /// The expiry passed between the API's check and the queue's.
-    PastExpiration,
-    /// As many as allowed are pending for this app and device; with the newest of them.
-    TooManyPending(Payload),
-    /// The queue as a whole is at a bound, the disk is at its floor, the store has failed, or the
-    /// system's clock is so far behind the last time stored that this command may be in time or not.
-    Unavailable,
-}
-
-/// A bounded part of what is pending for one device.
-#[derive(Debug)]
-pub struct Page {
-    /// For whom.
-    pub device: DeviceId,
-    /// Who asked.
-    pub session: SessionId,
-    /// In order of arrival, all after the asked [`Seq`]; live when read. None if nothing was as urgent
-    /// as asked.
-    pub messages: Vec<Arc<PendingMessage>>,
-    /// Whether there was more when this was read.
-    pub more: bool,
-    /// The newest message of the device when this was read: whoever has this one has had them all.
-    /// [`Seq`] 0 if it has none; never less than the asked `after`.
-    pub newest: Seq,
-}
-
-/// A message that waits for its device's ack.
-#[derive(Debug, PartialEq)]
-pub struct PendingMessage {
-    /// Its id; its [`Seq`] is in it.
-    pub id: MessageId,
-    /// For which app.
-    pub app: AppId,
-    /// When it is no longer worth showing.
-    pub expires: Wall,
-    /// How much it hurries.
-    pub urgency: Urgency,
-    /// What the app's helper gets.
-    pub payload: Payload,
-}
-
-/// A broadcast that has not expired.
-#[derive(Debug, PartialEq)]
-pub struct Broadcast {
-    /// The channel's level with this broadcast: the first has 1.
-    pub level: Level,
-    /// When it is no longer worth showing.
-    pub expires: Wall,
-    /// What the devices get.
-    pub payload: Payload,
-}
-
-/// A channel as it stands: shards hold the newest and share it.
-#[derive(Debug, Default, PartialEq)]
-pub struct Channel {
-    /// How many broadcasts there ever were.
-    pub top: Level,
-    /// Those that had not expired when this was made, oldest first.
-    pub live: Vec<Arc<Broadcast>>,
-}
-
-/// What shards are told after a batch is durable.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A message was queued: for the device's home shard.
-    Queued {
-        /// Whose.
-        device: DeviceId,
-        /// The message.
-        message: Arc<PendingMessage>,
-    },
-    /// The system channel has changed: for every shard.
-    Channel(Arc<Channel>),
 }

@@ -7,7 +7,8 @@ use crate::base::{
     AppId, ChannelId, DeviceId, Level, MessageId, Payload, Random, Seq, SessionId, Token, Urgency, Wall,
 };
 
-use super::command::{Address, Answer, Broadcast, Command, Notify, PendingMessage, Refusal};
+use super::answer::{Answer, Broadcast, PendingMessage, Refusal, Registered};
+use super::command::{Address, Command, Notify};
 use super::limits::MESSAGE_BYTES_MAX;
 use super::names::DeviceKey;
 use super::pending::Pending;
@@ -110,14 +111,15 @@ impl Queue {
             Command::Broadcast { channel, expires, payload } => {
                 self.broadcast(&channel, expires, payload).into()
             }
-            Command::Register { device, app } => self.register(device, app, random).into(),
-            Command::Unregister { device, app } => Ok(self.unregister(&device, &app)).into(),
+            Command::Register { device, app, .. } => self.register(device, app, random).into(),
+            Command::Unregister { device, app, .. } => Ok(self.unregister(&device, &app)).into(),
             Command::Acked { device, seqs } => Ok(self.ack(&device, &seqs)).into(),
             Command::Stored { device, ids } => Decision::Stored { device, ids },
             Command::Fetch { device, session, after, least, messages_max } => {
                 Decision::Fetch { device, session, wanted: Wanted { after, least, messages_max } }
             }
             Command::Probe => self.probe().into(),
+            _ => Decision::Answer(Answer::Refused(Refusal::Unavailable)),
         }
     }
 
@@ -261,7 +263,7 @@ impl Queue {
 
     fn register(&mut self, device: DeviceId, app: AppId, random: &mut Random) -> Result<Answer, Obstacle> {
         if let Some(token) = self.token(&device, &app) {
-            return Ok(Answer::Token(token));
+            return Ok(Answer::Registered(Registered { token, user_token: None }));
         }
         if self.registrations.len() >= self.limits.registrations_max || !self.has_disk_room() {
             return Err(Refusal::Unavailable.into());
@@ -271,7 +273,7 @@ impl Queue {
         assert!(self.hold_registration(&row, token), "128 random bits are drawn once");
         let key = Key::Registration(token);
         self.put(key, row.encode(key));
-        Ok(Answer::Token(token))
+        Ok(Answer::Registered(Registered { token, user_token: None }))
     }
 
     fn token(&self, device: &DeviceId, app: &AppId) -> Option<Token> {

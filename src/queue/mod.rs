@@ -1,6 +1,7 @@
 //! The queue: what is pending for whom. The one place that decides about messages: tokens, limits,
 //! replace, clear, expiry, levels. Pure: it says which rows to write, and writes none.
 
+mod answer;
 mod command;
 mod decide;
 mod limits;
@@ -11,9 +12,11 @@ mod restore;
 mod rows;
 mod state;
 
-pub use command::{
-    Address, Answer, Broadcast, Channel, Command, Event, Notify, Page, PendingMessage, Refusal,
+pub use answer::{
+    Admission, Answer, Broadcast, Channel, Code, DeviceState, Devices, Enrolled, EnrolledDevice, Enrolment,
+    Event, MessageState, Page, PendingMessage, Refusal, Registered, Registration, Sent, Status,
 };
+pub use command::{Address, Command, Holder, Notify, Repeat, Submission};
 pub use decide::{Decision, Listing, Wanted};
 pub use limits::{Limits, MESSAGE_BYTES_MAX};
 pub use restore::{Restore, RestoreError};

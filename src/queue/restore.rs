@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{ChannelId, Level, Payload, Seq, Token};
 
-use super::command::Broadcast;
+use super::answer::Broadcast;
 use super::limits::Limits;
 use super::names::DeviceKey;
 use super::pending::{Pending, PendingIndex};

@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use crate::base::{AppId, ChannelId, DeviceId, Level, MessageId, Payload, Seq, Token, Urgency, Wall};
 
-use super::command::PendingMessage;
+use super::answer::PendingMessage;
 
 /// The version of the formats above. A later one is refused, never guessed at; in the first one messages
 /// have no urgency.

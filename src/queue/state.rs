@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::{AppId, ChannelId, DeviceId, Seq, Wall};
 
-use super::command::{Broadcast, Channel, Event, PendingMessage};
+use super::answer::{Broadcast, Channel, Event, PendingMessage};
 use super::limits::Limits;
 use super::names::{AppKey, DeviceKey, Names};
 use super::pending::PendingIndex;

@@ -139,7 +139,7 @@ impl<S: Store> Storage<S> {
 
     fn tell_of(&self, event: Event, told: &mut Told) {
         match &event {
-            Event::Queued { device, .. } => {
+            Event::Queued { device, .. } | Event::Revoked { device } => {
                 let home = device.home(self.shards.len());
                 self.tell_shard(home, ToShard::Event(event), told);
             }

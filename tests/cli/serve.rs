@@ -180,8 +180,11 @@ fn mislead_queue(folder: &tempfile::TempDir) {
     let year_2100 = Now { wall: Wall(4_102_444_800_000), ..Now::default() };
     let store = Disk::open(&folder.path().join("data/queue")).expect("a new store opens");
     let mut queue = DurableQueue::open(store, Limits::default(), year_2100).expect("a new queue opens");
-    let register =
-        Command::Register { device: "carol".parse().expect("an id"), app: "a".parse().expect("an id") };
+    let register = Command::Register {
+        device: "carol".parse().expect("an id"),
+        app: "a".parse().expect("an id"),
+        credential: None,
+    };
     queue.handle(vec![register], year_2100, &mut |_| ());
 }
 

@@ -15,7 +15,7 @@ fn live(channel: &Channel) -> Vec<(i64, String)> {
 fn channels(events: Vec<Event>) -> Vec<Arc<Channel>> {
     let channel = |event| match event {
         Event::Channel(channel) => channel,
-        Event::Queued { .. } => panic!("nothing was queued"),
+        Event::Queued { .. } | Event::Revoked { .. } => panic!("nothing was queued"),
     };
     events.into_iter().map(channel).collect()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lomiri_push::base::{Seq, Token, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Limits, Notify, Refusal};
+use lomiri_push::queue::{Address, Answer, Command, Limits, Notify, Refusal, Registered};
 use lomiri_push::store::{Fault, Store};
 
 use super::world::{Seeded, World, broadcast, device, notify, payload, register, unregister};
@@ -174,8 +174,8 @@ impl Model {
         let known = self.tokens.get(&(device, app)).copied();
         let has_room = self.tokens.len() < LIMITS.registrations_max && has_disk_room;
         match (known, answer) {
-            (Some(known), Answer::Token(token)) => assert_eq!(*token, known),
-            (None, Answer::Token(token)) if has_room => {
+            (Some(known), Answer::Registered(Registered { token, .. })) => assert_eq!(*token, known),
+            (None, Answer::Registered(Registered { token, .. })) if has_room => {
                 assert!(self.tokens.values().all(|other| other != token), "each token has one owner");
                 self.tokens.insert((device, app), *token);
             }
@@ -191,7 +191,9 @@ impl Model {
             assert_eq!(world.pending(device), expected, "pending for {device}");
         }
         for (&(of, for_app), &token) in &self.tokens {
-            assert!(matches!(world.one(register(of, for_app)), Answer::Token(known) if known == token));
+            assert!(
+                matches!(world.one(register(of, for_app)), Answer::Registered(Registered { token: known, .. }) if known == token)
+            );
         }
         let counts = world.queue.counts();
         assert_eq!((counts.messages, counts.registrations), (self.messages.len(), self.tokens.len()));

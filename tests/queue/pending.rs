@@ -22,7 +22,7 @@ fn expiring(to: &str, app: &str, json: &str, expires: Wall) -> Command {
 fn queued(events: &[Event]) -> Vec<String> {
     let payloads = events.iter().map(|event| match event {
         Event::Queued { message, .. } => text(&message.payload),
-        Event::Channel(_) => panic!("no broadcast was sent"),
+        Event::Channel(_) | Event::Revoked { .. } => panic!("no broadcast was sent"),
     });
     payloads.collect()
 }
@@ -48,7 +48,7 @@ fn messages_for_one_app_share_its_id_whichever_way_they_leave_the_queue() {
         .into_iter()
         .filter_map(|event| match event {
             Event::Queued { message, .. } => Some(message),
-            Event::Channel(_) => None,
+            Event::Channel(_) | Event::Revoked { .. } => None,
         })
         .collect();
     for name in ["carol", "bob"] {

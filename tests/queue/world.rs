@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, DeviceId, Now, Payload, Seq, SessionId, Token, Urgency, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify, Page, Refusal};
+use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify, Page, Refusal, Registered};
 use lomiri_push::store::{DurableQueue, Memory, Outcomes, StoreError};
 
 /// Random numbers that a seed repeats (SplitMix64).
@@ -103,7 +103,7 @@ impl World {
 
     pub fn token(&mut self, of: &str, for_app: &str) -> Token {
         match self.one(register(of, for_app)) {
-            Answer::Token(token) => token,
+            Answer::Registered(Registered { token, .. }) => token,
             answer => panic!("no token: {answer:?}"),
         }
     }
@@ -170,6 +170,7 @@ pub fn notify(to: &str, for_app: &str, json: &str) -> Notify {
         payload: payload(json),
         urgency: Default::default(),
         clear_pending: false,
+        app_key: None,
         replace_tag: None,
     }
 }
@@ -183,11 +184,11 @@ pub fn broadcast(json: &str, expires: Wall) -> Command {
 }
 
 pub fn register(of: &str, for_app: &str) -> Command {
-    Command::Register { device: device(of), app: app(for_app) }
+    Command::Register { device: device(of), app: app(for_app), credential: None }
 }
 
 pub fn unregister(of: &str, for_app: &str) -> Command {
-    Command::Unregister { device: device(of), app: app(for_app) }
+    Command::Unregister { device: device(of), app: app(for_app), credential: None }
 }
 
 pub fn fetch(of: &str, after: Seq) -> Command {

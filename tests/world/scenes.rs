@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, DeviceId, Level, Payload, Token, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Counts, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
+use lomiri_push::queue::{
+    Address, Answer, Command, Counts, Limits, MESSAGE_BYTES_MAX, Notify, Refusal, Registered,
+};
 use lomiri_push::session::EndReason;
 
 use crate::world::{EXCHANGE_TIMEOUT, PING_INTERVAL, World};
@@ -30,6 +32,7 @@ pub fn notify(world: &World, to: &str, json: &str) -> Notify {
         payload: payload(json),
         urgency: Default::default(),
         clear_pending: false,
+        app_key: None,
         replace_tag: None,
     }
 }
@@ -214,9 +217,9 @@ fn unsolicited_bytes_end_the_session() {
 #[test]
 fn a_token_survives_a_crash_and_dies_with_unregister() {
     let mut world = World::new();
-    let register = || Command::Register { device: device("carol"), app: app("chatter") };
+    let register = || Command::Register { device: device("carol"), app: app("chatter"), credential: None };
     let token_of = |answer| match answer {
-        Answer::Token(token) => token,
+        Answer::Registered(Registered { token, .. }) => token,
         other => panic!("{other:?}"),
     };
     let token: Token = token_of(world.ask(register()));
@@ -228,7 +231,7 @@ fn a_token_survives_a_crash_and_dies_with_unregister() {
     let foreign = Notify { app: app("mail"), ..by_token(&world) };
     let answer = world.ask(Command::Notify(foreign));
     assert!(matches!(answer, Answer::Refused(Refusal::Unauthorized)), "{answer:?}");
-    world.ask(Command::Unregister { device: device("carol"), app: app("chatter") });
+    world.ask(Command::Unregister { device: device("carol"), app: app("chatter"), credential: None });
     let late = by_token(&world);
     let answer = world.ask(Command::Notify(late));
     assert!(matches!(answer, Answer::Refused(Refusal::UnknownToken)), "{answer:?}");

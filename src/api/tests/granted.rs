@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::{Token, Urgency};
-use crate::queue::{Address, Notify};
+use crate::queue::{Address, Notify, Registered};
 
 fn command(path: &str, body: &str) -> Command {
     let mut peer = Peer::new();
@@ -115,9 +115,9 @@ fn other_calls_reach_the_queue() {
     let ids = r#"{"deviceid":"d1","appid":"chatter"}"#;
     let is_d1_chatter = |device: &str, app: &str| (device, app) == ("d1", "chatter");
     assert!(matches!(command("/register", ids),
-        Command::Register { device, app } if is_d1_chatter(device.as_str(), app.as_str())));
+        Command::Register { device, app, .. } if is_d1_chatter(device.as_str(), app.as_str())));
     assert!(matches!(command("/unregister", ids),
-        Command::Unregister { device, app } if is_d1_chatter(device.as_str(), app.as_str())));
+        Command::Unregister { device, app, .. } if is_d1_chatter(device.as_str(), app.as_str())));
 }
 
 #[test]
@@ -128,7 +128,10 @@ fn a_grant_is_ok_with_what_the_call_returns() {
     assert_eq!(done.header("Date"), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
 
     let register = post("/register", r#"{"deviceid":"d1","appid":"chatter"}"#);
-    let token = answer(&register, Reply::Queue(Answer::Token(Token([0xfb; 16]))));
+    let token = answer(
+        &register,
+        Reply::Queue(Answer::Registered(Registered { token: Token([0xfb; 16]), user_token: None })),
+    );
     assert_eq!(token.text(), format!(r#"{{"ok":true,"token":"{}"}}"#, Token([0xfb; 16]).reveal()));
 }
 
