@@ -365,7 +365,7 @@ impl Shard {
     fn retry_backlog(&mut self) {
         while let Some(command) = self.backlog.pop_front() {
             if let Err(command) = self.links.storage.try_send_from_shard(self.id, command) {
-                self.backlog.push_front(command);
+                self.backlog.push_front(*command);
                 return;
             }
         }

@@ -60,12 +60,12 @@ pub(super) fn channel() -> (StorageSender, Receiver<ToStorage>) {
 impl StorageSender {
     /// A shard's command. Comes back while the storage thread has enough; is dropped when it has
     /// stopped, for then the server stops.
-    pub(super) fn try_send_from_shard(&self, shard: ShardId, command: Command) -> Result<(), Command> {
+    pub(super) fn try_send_from_shard(&self, shard: ShardId, command: Command) -> Result<(), Box<Command>> {
         if self.0.len() >= SHARD_COMMANDS_MAX {
-            return Err(command);
+            return Err(Box::new(command));
         }
         match self.0.try_send(ToStorage { command, asker: Asker::Shard(shard) }) {
-            Err(TrySendError::Full(refused)) => Err(refused.command),
+            Err(TrySendError::Full(refused)) => Err(Box::new(refused.command)),
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         }
     }
