@@ -386,7 +386,7 @@ impl World {
 
     fn tell(&mut self, event: Event) {
         match &event {
-            Event::Queued { device, .. } => {
+            Event::Queued { device, .. } | Event::Revoked { device } => {
                 let ShardId(home) = home(device);
                 self.shards[home].handle_event(event, self.now);
             }
