@@ -100,7 +100,7 @@ fn handle(queue: &mut Queue, commands: Vec<Command>) -> Vec<(DeviceId, Seq)> {
     assert!(queue.failure().is_none(), "{:?}", queue.failure());
     let queued = |event| match event {
         Event::Queued { device, message } => Some((device, message.id.seq())),
-        Event::Channel(_) => None,
+        Event::Channel(_) | Event::Revoked { .. } => None,
     };
     events.into_iter().filter_map(queued).collect()
 }

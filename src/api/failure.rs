@@ -38,8 +38,8 @@ pub(super) enum Failure {
     Unauthorized,
     /// `/stats` without its credential.
     NoCredential,
-    /// With the newest pending payload of the app.
-    TooManyPending(Payload),
+    /// With the newest pending payload of the app, if it is one device's.
+    TooManyPending(Option<Payload>),
     /// The message says what could not be done.
     Unavailable(&'static str),
     /// Our own fault.
@@ -121,7 +121,7 @@ impl Failure {
     /// The payload to go with it.
     pub fn extra(&self) -> Option<&Payload> {
         match self {
-            Failure::TooManyPending(payload) => Some(payload),
+            Failure::TooManyPending(newest) => newest.as_ref(),
             _ => None,
         }
     }

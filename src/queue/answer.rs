@@ -74,8 +74,9 @@ pub enum Refusal {
     UnknownChannel,
     /// The expiry passed between the API's check and the queue's.
     PastExpiration,
-    /// As many as allowed are pending for this app and device; with the newest of them.
-    TooManyPending(Payload),
+    /// As many as allowed are pending for this app and device; with the newest of them, where
+    /// [`Command::Notify`] named one device.
+    TooManyPending(Option<Payload>),
     /// The queue as a whole is at a bound, the disk is at its floor, the store has failed, or the
     /// system's clock is so far behind the last time stored that this command may be in time or not.
     Unavailable,
@@ -112,6 +113,8 @@ pub enum Status {
     Refused,
     /// It was never queued: as many as allowed were pending.
     TooManyPending,
+    /// It was never queued: the queue had no room left for it.
+    NoRoom,
     /// The device was revoked before it had it.
     Revoked,
 }

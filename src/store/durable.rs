@@ -119,7 +119,7 @@ impl<S: Store> DurableQueue<S> {
         match self.queue.decide(command, random) {
             Decision::TooManyPending(newest) => {
                 let payload = self.pending(newest)?.payload.clone();
-                Ok(Decision::Answer(Answer::Refused(Refusal::TooManyPending(payload))))
+                Ok(Decision::Answer(Answer::Refused(Refusal::TooManyPending(Some(payload)))))
             }
             Decision::Stored { device, ids } => {
                 let seqs = self.pending_under(&device, &ids)?;

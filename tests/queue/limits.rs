@@ -19,7 +19,7 @@ fn tagged(to: &str, app: &str, json: &str) -> Command {
 fn too_many_pending_shows_the_newest_of_the_same_app() {
     let mut world = World::new(Limits { messages_per_app_max: 2, ..Limits::default() });
     world.promise([post("carol", "a", "1"), post("carol", "a", "2"), post("carol", "secret", "3")]);
-    assert_eq!(world.refusal(post("carol", "a", "4")), Refusal::TooManyPending(payload("2")));
+    assert_eq!(world.refusal(post("carol", "a", "4")), Refusal::TooManyPending(Some(payload("2"))));
     world.promise([post("carol", "b", "5"), post("bob", "a", "6")]);
     assert_eq!(world.pending("carol"), ["1", "2", "3", "5"]);
 }
@@ -29,9 +29,9 @@ fn what_may_wait_does_not_keep_out_what_hurries() {
     let mut world = World::new(Limits { messages_per_app_max: 2, ..Limits::default() });
     let urgent = |urgency, json: &str| Command::Notify(Notify { urgency, ..notify("carol", "a", json) });
     world.promise([urgent(Urgency::Low, "1"), urgent(Urgency::Low, "2")]);
-    assert_eq!(world.refusal(urgent(Urgency::VeryLow, "3")), Refusal::TooManyPending(payload("2")));
+    assert_eq!(world.refusal(urgent(Urgency::VeryLow, "3")), Refusal::TooManyPending(Some(payload("2"))));
     world.promise([urgent(Urgency::High, "4"), urgent(Urgency::High, "5")]);
-    assert_eq!(world.refusal(urgent(Urgency::High, "6")), Refusal::TooManyPending(payload("5")));
+    assert_eq!(world.refusal(urgent(Urgency::High, "6")), Refusal::TooManyPending(Some(payload("5"))));
     assert_eq!(world.pending("carol"), ["1", "2", "4", "5"]);
 }
 
@@ -48,7 +48,7 @@ fn the_newest_shown_may_be_of_the_same_batch_and_gone_by_its_end() {
     let shown: Vec<_> = answers
         .iter()
         .filter_map(|answer| match answer {
-            Answer::Refused(Refusal::TooManyPending(newest)) => Some(newest.clone()),
+            Answer::Refused(Refusal::TooManyPending(newest)) => newest.clone(),
             _ => None,
         })
         .collect();
@@ -61,7 +61,7 @@ fn the_newest_shown_may_be_dropped_later_in_the_batch() {
     let mut world = World::new(Limits { messages_per_app_max: 1, ..Limits::default() });
     world.promise([post("carol", "a", "1")]);
     let answers = world.handle(vec![post("carol", "a", "2"), clearing("carol", "a", "3")]).answers;
-    let [Answer::Refused(Refusal::TooManyPending(newest)), Answer::Done] = &answers[..] else {
+    let [Answer::Refused(Refusal::TooManyPending(Some(newest))), Answer::Done] = &answers[..] else {
         panic!("{answers:?}")
     };
     assert_eq!(*newest, payload("1"));

@@ -146,7 +146,7 @@ impl Model {
         let same_app: Vec<&Message> = kept.iter().filter(is_same).collect();
         if same_app.len() >= LIMITS.messages_per_app_max {
             let newest = same_app.last().expect("at the limit").number;
-            return Err(Refusal::TooManyPending(payload(&newest.to_string())));
+            return Err(Refusal::TooManyPending(Some(payload(&newest.to_string()))));
         }
         let of_device = kept.iter().filter(|other| other.device == message.device).count();
         let is_full = of_device >= LIMITS.messages_per_device_max || kept.len() >= LIMITS.messages_max;

@@ -200,7 +200,7 @@ fn too_many_pending_comes_with_the_newest_payload_as_it_is() {
     let mut peer = Peer::new();
     peer.send(post("/notify", NOTIFY));
     assert!(peer.command().is_some());
-    peer.reply(Reply::Queue(Answer::Refused(Refusal::TooManyPending(newest))));
+    peer.reply(Reply::Queue(Answer::Refused(Refusal::TooManyPending(Some(newest)))));
     let response = peer.response().expect("an answer");
     assert_eq!(response.status, 413);
     assert_eq!(
