@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lomiri_push::api::{Conversation, Options, Reply, Request, State, StatsCredential};
 use lomiri_push::base::{Now, Payload, Token, Wall};
-use lomiri_push::queue::{Answer, Refusal};
+use lomiri_push::queue::{Answer, Refusal, Registered};
 
 use super::script::{Script, Step};
 
@@ -235,13 +235,13 @@ fn reply(number: u8) -> Reply {
     match number % 10 {
         0 => Reply::Busy,
         1 => Reply::Queue(Answer::Done),
-        2 => Reply::Queue(Answer::Token(Token([number; 16]))),
+        2 => Reply::Queue(Answer::Registered(Registered { token: Token([number; 16]), user_token: None })),
         3 => Reply::Stats(vec![("messages", number.into())]),
         4 => refused(Refusal::UnknownToken),
         5 => refused(Refusal::Unauthorized),
         6 => refused(Refusal::UnknownChannel),
         7 => refused(Refusal::PastExpiration),
-        8 => refused(Refusal::TooManyPending(Payload::from_json(b"[1]").expect("JSON"))),
+        8 => refused(Refusal::TooManyPending(Payload::from_json(b"[1]").ok())),
         _ => refused(Refusal::Unavailable),
     }
 }
