@@ -5,13 +5,14 @@
 //! An input is one byte, even if the rows are to be sealed, and rows: each the length of the key (1), the
 //! key, the length of the value (2), the value. A row is sealed by giving it the checksum of what it
 //! holds, and the head by giving it the census of the others as well, as far as it has room for them:
-//! otherwise hardly any input would come beyond the checks of both. `src/queue/rows.rs` draws the formats.
+//! otherwise hardly any input would come beyond the checks of both. `src/queue/rows/mod.rs` draws the formats.
 //! A sealed head counts no further than a queue could in some decades, and so can count on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use lomiri_push::base::{Now, Payload, Seq, SessionId, Urgency, Wall};
-use lomiri_push::queue::{Address, Command, Key, Limits, Notify, read_message};
+use lomiri_push::base::{CodeSecret, Credential, Digest, Now, Payload, Seq, SessionId, Token, Urgency, Wall};
+use lomiri_push::queue::{Address, Command, Key, Limits, Notify, Repeat, Submission, read_message};
 use lomiri_push::store::{DurableQueue, Memory, StoreError};
 
 use super::script::Script;
@@ -97,10 +98,10 @@ fn hash(key: &[u8]) -> u64 {
 
 /// What reads as a message is the message that its key names.
 fn check_message(key: &[u8], value: &[u8]) {
-    let Ok(Key::Message(seq)) = Key::decode(key) else { return };
-    assert_eq!(Key::Message(seq).encode(), key);
-    if let Ok(message) = read_message(seq, value) {
-        assert_eq!(message.id.seq(), seq);
+    let Ok(Key::Message(place)) = Key::decode(key) else { return };
+    assert_eq!(Key::Message(place).encode(), key);
+    if let Ok(message) = read_message(place, value) {
+        assert_eq!(message.id.seq(), place.seq);
     }
 }
 
@@ -135,10 +136,19 @@ fn check_comes_back(mut queue: DurableQueue<Memory>, now: Wall) -> DurableQueue<
     queue
 }
 
+/// What a queue draws for these commands where each draw is filled with its number, from 1 on: the code,
+/// the device that it makes, the token of its user, the key of the app.
+const CODE: CodeSecret = CodeSecret([4; 16]);
+const ENROLLED: &str = "BQUFBQUFBQUFBQUFBQUFBQ";
+const USER_TOKEN: Token = Token([8; 16]);
+const APP_KEY: [u8; 32] = [3; 32];
+
 /// Something for a queue to do.
 pub fn commands() -> Vec<Command> {
     let device = || "carol".parse().expect("an id");
     let app = || "chatter".parse().expect("an id");
+    let enrolled = || ENROLLED.parse().expect("an id");
+    let user = || "carol".parse().expect("a user");
     let payload = || Payload::from_json(b"{}").expect("JSON");
     let expires = Wall(u64::MAX);
     vec![
@@ -162,5 +172,24 @@ pub fn commands() -> Vec<Command> {
             messages_max: 64,
         },
         Command::Unregister { device: device(), app: app(), credential: None },
+        Command::BindApp { app: app() },
+        Command::MakeCode { user: user(), valid_for: Duration::from_secs(60) },
+        Command::Enrol { session: SessionId(1), code: CODE },
+        Command::Register { device: enrolled(), app: app(), credential: None },
+        Command::Send(vec![Submission {
+            notify: Notify {
+                to: Address::Token(USER_TOKEN),
+                app: app(),
+                expires,
+                payload: payload(),
+                urgency: Urgency::High,
+                clear_pending: false,
+                app_key: Some(Credential::new(APP_KEY)),
+                replace_tag: None,
+            },
+            repeat: Some(Repeat { key: Digest([1; 32]), request: Digest([2; 32]) }),
+        }]),
+        Command::Revoke { device: enrolled() },
+        Command::EraseUser { user: user() },
     ]
 }

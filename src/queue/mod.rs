@@ -4,6 +4,8 @@
 mod answer;
 mod command;
 mod decide;
+mod enrolments;
+mod fates;
 mod limits;
 mod names;
 mod pending;
@@ -11,6 +13,7 @@ mod registrations;
 mod restore;
 mod rows;
 mod state;
+mod tracking;
 
 pub use answer::{
     Admission, Answer, Broadcast, Channel, Code, DeviceState, Devices, Enrolled, EnrolledDevice, Enrolment,
@@ -20,5 +23,5 @@ pub use command::{Address, Command, Holder, Notify, Repeat, Submission};
 pub use decide::{Decision, Listing, Wanted};
 pub use limits::{Limits, MESSAGE_BYTES_MAX};
 pub use restore::{Restore, RestoreError};
-pub use rows::{Batch, Key, RowError, read_message};
+pub use rows::{Batch, Key, Place, RowError, read_message};
 pub use state::{Counts, Queue};

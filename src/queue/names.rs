@@ -15,8 +15,14 @@ pub(super) struct DeviceKey(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AppKey(u32);
 
+/// A user's key, for as long as a device, a code or a token is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UserKey(u32);
+
 /// What [`Names`] hands out: a number behind a type of its own.
 pub(super) trait NameKey: Copy + Debug + Eq {
+    /// The key that sorts behind all others.
+    const LAST: Self;
     fn from_slot(slot: usize) -> Self;
     fn slot(self) -> usize;
 }
@@ -24,6 +30,7 @@ pub(super) trait NameKey: Copy + Debug + Eq {
 macro_rules! name_key {
     ($key:ident) => {
         impl NameKey for $key {
+            const LAST: $key = $key(u32::MAX);
             fn from_slot(slot: usize) -> $key {
                 $key(u32::try_from(slot).expect("the queue's limits keep names below 2^32"))
             }
@@ -35,6 +42,7 @@ macro_rules! name_key {
 }
 name_key!(DeviceKey);
 name_key!(AppKey);
+name_key!(UserKey);
 
 /// Names and their keys. Each [`Names::hold`] is paid back by one [`Names::release`]; the name goes
 /// with the last of them, and its key may then stand for another.

@@ -7,6 +7,7 @@ use std::ops::Bound::{Excluded, Included};
 use crate::base::{Seq, Urgency, Wall};
 
 use super::names::{AppKey, DeviceKey};
+use super::rows::Place;
 
 /// What the index knows of one message: 32 bytes, and 16 of key.
 #[derive(Debug)]
@@ -19,11 +20,14 @@ pub(super) struct Pending {
     pub tag: Option<Box<str>>,
 }
 
+/// A message on a device, and the number of its copy there.
+pub(super) type PendingKey = (DeviceKey, Seq, u16);
+
 /// All pending messages. One ordered map serves every device: what is pending for one of them is a
 /// range, so that a device with one message costs no collection of its own.
 #[derive(Default)]
 pub(super) struct PendingIndex {
-    messages: BTreeMap<(DeviceKey, Seq), Pending>,
+    messages: BTreeMap<PendingKey, Pending>,
     expiry: BTreeSet<(Wall, DeviceKey, Seq)>,
     bytes: u64,
 }
@@ -31,8 +35,8 @@ pub(super) struct PendingIndex {
 impl PendingIndex {
     /// The index of messages that are all known at once. Its nodes are full, where messages that come
     /// one after the other leave them half empty: a million take 75 MB, not 125.
-    pub fn of_all(messages: Vec<((DeviceKey, Seq), Pending)>) -> PendingIndex {
-        let expiry = messages.iter().map(|&((device, seq), ref pending)| (pending.expires, device, seq));
+    pub fn of_all(messages: Vec<(PendingKey, Pending)>) -> PendingIndex {
+        let expiry = messages.iter().map(|&((device, seq, _), ref pending)| (pending.expires, device, seq));
         PendingIndex {
             bytes: messages.iter().map(|(_, pending)| u64::from(pending.size)).sum(),
             expiry: expiry.collect(),
@@ -49,29 +53,38 @@ impl PendingIndex {
         self.bytes
     }
 
-    pub fn contains(&self, device: DeviceKey, seq: Seq) -> bool {
-        self.messages.contains_key(&(device, seq))
+    /// The copy that is pending for this device, if one is.
+    pub fn copy(&self, device: DeviceKey, seq: Seq) -> Option<u16> {
+        let copies = (device, seq, 0)..=(device, seq, u16::MAX);
+        self.messages.range(copies).next().map(|(&(_, _, copy), _)| copy)
     }
 
-    pub fn insert(&mut self, device: DeviceKey, seq: Seq, pending: Pending) {
+    pub fn contains(&self, device: DeviceKey, seq: Seq) -> bool {
+        self.copy(device, seq).is_some()
+    }
+
+    pub fn insert(&mut self, key: PendingKey, pending: Pending) {
+        let (device, seq, _) = key;
         self.bytes += u64::from(pending.size);
         self.expiry.insert((pending.expires, device, seq));
-        let before = self.messages.insert((device, seq), pending);
+        let before = self.messages.insert(key, pending);
         assert!(before.is_none(), "a seq is given once");
     }
 
-    pub fn remove(&mut self, device: DeviceKey, seq: Seq) -> Option<Pending> {
-        let gone = self.messages.remove(&(device, seq))?;
+    /// Takes a message out, with its place in the store.
+    pub fn remove(&mut self, device: DeviceKey, seq: Seq) -> Option<(Place, Pending)> {
+        let copy = self.copy(device, seq)?;
+        let gone = self.messages.remove(&(device, seq, copy))?;
         self.expiry.remove(&(gone.expires, device, seq));
         self.bytes -= u64::from(gone.size);
-        Some(gone)
+        Some((Place { seq, copy }, gone))
     }
 
     /// What is pending for `device` after `after`, in order of arrival, expired ones included.
-    pub fn after(&self, device: DeviceKey, after: Seq) -> impl DoubleEndedIterator<Item = (Seq, &Pending)> {
+    pub fn after(&self, device: DeviceKey, after: Seq) -> impl DoubleEndedIterator<Item = (Place, &Pending)> {
         self.messages
-            .range((Excluded((device, after)), Included((device, Seq(u64::MAX)))))
-            .map(|(&(_, seq), pending)| (seq, pending))
+            .range((Excluded((device, after, u16::MAX)), Included((device, Seq(u64::MAX), u16::MAX))))
+            .map(|(&(_, seq, copy), pending)| (Place { seq, copy }, pending))
     }
 
     /// The message that expires first, and when.

@@ -1,14 +1,15 @@
 //! A queue from its rows, each of them checked, and none missed without a word.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::base::{ChannelId, Level, Payload, Seq, Token};
+use crate::base::{ChannelId, DeviceId, Level, Payload, Seq};
 
 use super::answer::Broadcast;
+use super::enrolments::OpenCode;
 use super::limits::Limits;
-use super::names::DeviceKey;
-use super::pending::{Pending, PendingIndex};
-use super::rows::{BroadcastRow, Census, Head, Key, MessageRow, RegistrationRow, Row, RowError};
+use super::pending::{Pending, PendingIndex, PendingKey};
+use super::rows::{BroadcastRow, Census, Head, Key, MessageRow, Row, RowError};
 use super::state::Queue;
 
 /// Beyond this no number in a head can be one that a queue has counted to: one a nanosecond takes 146
@@ -40,15 +41,30 @@ pub enum RestoreError {
 /// Takes a queue's rows, each once, in the order of their keys; then makes the queue of them.
 pub struct Restore {
     queue: Queue,
-    messages: Vec<((DeviceKey, Seq), Pending)>,
+    messages: Vec<(PendingKey, Pending)>,
+    /// The message at hand, and the devices that have a copy of it.
+    copies: (Seq, BTreeSet<DeviceId>),
+    /// The latest of the messages whose fate is kept.
+    last_tracked: Option<Seq>,
     head: Option<Head>,
     found: Census,
+}
+
+fn is_new(is_new: bool) -> Result<(), RestoreError> {
+    if is_new { Ok(()) } else { Err(RestoreError::Contradiction) }
 }
 
 impl Restore {
     /// Starts with no row.
     pub fn new(limits: Limits) -> Restore {
-        Restore { queue: Queue::new(limits), messages: Vec::new(), head: None, found: Census::default() }
+        Restore {
+            queue: Queue::new(limits),
+            messages: Vec::new(),
+            copies: (Seq(0), BTreeSet::new()),
+            last_tracked: None,
+            head: None,
+            found: Census::default(),
+        }
     }
 
     /// Takes one row.
@@ -61,7 +77,18 @@ impl Restore {
             Row::Head(head) => self.head = Some(head),
             Row::Broadcast(channel, level, row) => self.add_broadcast(channel, level, &row)?,
             Row::Message(row) => self.add_message(&row, value.len())?,
-            Row::Registration(token, row) => self.add_registration(token, &row)?,
+            Row::Registration(token, row) => is_new(self.queue.hold_registration(&row, token))?,
+            Row::UserToken(token, row) => is_new(self.queue.hold_user_token(&row, token))?,
+            Row::BoundApp(row) => drop(self.queue.bound_apps.insert(row.app, row.key)),
+            Row::Code(secret, row) => {
+                let user = self.queue.users.hold(&row.user);
+                self.queue.codes.insert(secret, OpenCode { user, expires: row.expires });
+            }
+            Row::Device(row) => self.queue.hold_device(&row),
+            Row::Tracked(row) => {
+                self.last_tracked = Some(row.id.seq());
+                self.queue.hold_tracked(row);
+            }
         }
         Ok(())
     }
@@ -82,14 +109,20 @@ impl Restore {
 
     fn add_message(&mut self, row: &MessageRow, size: usize) -> Result<(), RestoreError> {
         let size = u16::try_from(size).map_err(|_| RowError::Body)?;
+        self.check_first_copy(row)?;
         let message = self.queue.hold_message(row, size);
         self.messages.push(message);
         Ok(())
     }
 
-    fn add_registration(&mut self, token: Token, row: &RegistrationRow) -> Result<(), RestoreError> {
-        let is_new = self.queue.hold_registration(row, token);
-        is_new.then_some(()).ok_or(RestoreError::Contradiction)
+    /// A device has one copy of a message. The copies of a message follow one another.
+    fn check_first_copy(&mut self, row: &MessageRow) -> Result<(), RestoreError> {
+        let (seq, devices) = &mut self.copies;
+        if *seq != row.id.seq() {
+            *seq = row.id.seq();
+            devices.clear();
+        }
+        is_new(devices.insert(row.device.clone()))
     }
 
     /// The queue as it was when the last of its batches was written.
@@ -113,7 +146,7 @@ impl Restore {
 
     /// Whether the head has counted all that there is, and can count on.
     fn agrees_with(&self, head: &Head) -> bool {
-        let last_seq = self.messages.iter().map(|((_, seq), _)| *seq).max();
+        let last_seq = self.messages.iter().map(|((_, seq, _), _)| *seq).max().max(self.last_tracked);
         let last_level = self.queue.channel.live.last().map(|broadcast| broadcast.level);
         let is_countable = |number: u64| number <= COUNT_MAX;
         last_seq.is_none_or(|last| last < head.next_seq)
@@ -127,6 +160,7 @@ impl Restore {
 mod tests {
     use super::*;
     use crate::base::{MessageId, Urgency, Wall};
+    use crate::queue::Place;
 
     type Sealed = (Key, Vec<u8>);
 
@@ -135,17 +169,21 @@ mod tests {
         (key, BroadcastRow { expires: Wall(9), payload: b"{}" }.encode(key))
     }
 
-    fn message(seq: u64, payload: &[u8]) -> Sealed {
-        let row = MessageRow {
+    fn row(seq: u64, payload: &[u8]) -> MessageRow<'_> {
+        MessageRow {
             id: MessageId::new(Seq(seq), [7; 8]),
+            copy: 0,
             device: "carol".parse().expect("valid"),
             app: "chatter".parse().expect("valid"),
             expires: Wall(9),
             urgency: Urgency::Normal,
             tag: None,
             payload,
-        };
-        (Key::Message(Seq(seq)), row.encode())
+        }
+    }
+
+    fn message(seq: u64, payload: &[u8]) -> Sealed {
+        (Key::Message(Place::single(Seq(seq))), row(seq, payload).encode())
     }
 
     /// What comes of these rows beside a head that counts them.
@@ -187,6 +225,14 @@ mod tests {
             let key = row.0;
             assert_eq!(restore(&[row], HEAD), Err(RestoreError::Contradiction), "{key:?}");
         }
+    }
+
+    #[test]
+    fn two_copies_of_a_message_for_one_device_are_a_contradiction() {
+        let second = Place { seq: Seq(2), copy: 1 };
+        let copy = MessageRow { copy: 1, ..row(2, b"{}") };
+        let rows = [message(2, b"{}"), (Key::Message(second), copy.encode())];
+        assert_eq!(restore(&rows, HEAD), Err(RestoreError::Contradiction));
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! What the queue holds, and how its changes become batches. What it makes of each command stands in
 //! `decide`; how it comes back from its rows, in `restore`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{AppId, ChannelId, DeviceId, Seq, Wall};
+use crate::base::{AppId, ChannelId, DeviceId, Digest, Seq, UserId, Wall};
 
-use super::answer::{Broadcast, Channel, Event, PendingMessage};
+use super::answer::{Broadcast, Channel, Event, PendingMessage, Status};
+use super::enrolments::{Codes, Enrolments};
+use super::fates::{Change, Fates};
 use super::limits::Limits;
-use super::names::{AppKey, DeviceKey, Names};
+use super::names::{AppKey, DeviceKey, Names, UserKey};
 use super::pending::PendingIndex;
 use super::registrations::Registrations;
-use super::rows::{Batch, Head, Key};
+use super::rows::{Batch, Head, Key, Place};
 
 /// Messages that one turn lets expire: when very many expire at once, commands are still served in
 /// between.
-const EXPIRED_PER_TURN_MAX: usize = 1_000;
+pub(super) const EXPIRED_PER_TURN_MAX: usize = 1_000;
 /// How long acks and expiry wait for a batch to ride along with, at most. What a crash takes of them
 /// is delivered again, and dropped by the device.
 const RIDE_MAX: Duration = Duration::from_secs(1);
@@ -27,6 +29,9 @@ const RIDERS_MAX: usize = 4_096;
 /// Devices that drained a queue of 93 MB, its messages of 6 KB, took 52 MB in batches of
 /// [`RIDERS_MAX`], and take 3 MB with this.
 const DELETED_BYTES_MAX: usize = 1 << 20;
+/// About what the row of a code takes, in bytes.
+const CODE_ROW_BYTES: usize = 100;
+
 /// How far the system's clock may stand behind the last time stored before one of the two must be
 /// wrong: ordinary corrections of a clock are smaller.
 const CLOCK_LAG_MAX: Duration = Duration::from_secs(5 * 60);
@@ -46,8 +51,14 @@ pub struct Queue {
     pub(super) limits: Limits,
     pub(super) devices: Names<DeviceId, DeviceKey>,
     pub(super) apps: Names<AppId, AppKey>,
+    pub(super) users: Names<UserId, UserKey>,
     pub(super) pending: PendingIndex,
     pub(super) registrations: Registrations,
+    pub(super) enrolments: Enrolments,
+    pub(super) codes: Codes,
+    /// Apps for which only who has their key may post, and its digest.
+    pub(super) bound_apps: BTreeMap<AppId, Digest>,
+    pub(super) fates: Fates,
     pub(super) channel: Channel,
     pub(super) head: Head,
     /// The time that counts: the system's, or the last one stored if that is later.
@@ -68,8 +79,16 @@ struct Gathered {
     promised: bool,
     /// Since when changes have waited that no answer stands on.
     riding_since: Option<Wall>,
-    queued: Vec<(DeviceKey, Arc<PendingMessage>)>,
+    queued: Vec<Queued>,
+    revoked: Vec<DeviceId>,
     channel_changed: bool,
+}
+
+/// A message that no store has yet.
+struct Queued {
+    device: DeviceKey,
+    copy: u16,
+    message: Arc<PendingMessage>,
 }
 
 /// A row that goes.
@@ -91,6 +110,10 @@ pub struct Counts {
     pub apps: usize,
     /// Registrations: apps on devices.
     pub registrations: usize,
+    /// Devices that are enrolled.
+    pub enrolled: usize,
+    /// Messages whose fate is kept.
+    pub tracked: usize,
 }
 
 impl Queue {
@@ -100,8 +123,13 @@ impl Queue {
             limits,
             devices: Names::new(),
             apps: Names::new(),
+            users: Names::new(),
             pending: PendingIndex::default(),
             registrations: Registrations::default(),
+            enrolments: Enrolments::default(),
+            codes: Codes::default(),
+            bound_apps: BTreeMap::new(),
+            fates: Fates::default(),
             channel: Channel::default(),
             head: Head { next_seq: Seq(1), ..Head::default() },
             now: Wall::default(),
@@ -120,6 +148,8 @@ impl Queue {
         self.free_disk_bytes = free_disk_bytes;
         self.expire_messages();
         self.expire_broadcasts();
+        self.expire_codes();
+        self.forget_fates();
     }
 
     /// Before the first turn: takes `now` as right, though a later time was stored. Written with the
@@ -141,7 +171,9 @@ impl Queue {
     fn expire_messages(&mut self) {
         for _ in 0..EXPIRED_PER_TURN_MAX {
             match self.pending.first_to_expire() {
-                Some((expires, device, seq)) if expires <= self.now => self.drop_message(device, seq),
+                Some((expires, device, seq)) if expires <= self.now => {
+                    self.drop_message(device, seq, Change::Dropped(Status::Expired));
+                }
                 _ => return,
             }
         }
@@ -156,12 +188,31 @@ impl Queue {
         }
     }
 
+    fn expire_codes(&mut self) {
+        while let Some((expires, secret)) = self.codes.first_to_expire() {
+            if expires > self.now {
+                return;
+            }
+            self.drop_code(&secret);
+        }
+    }
+
+    /// A code can no longer be used. No answer waits for that.
+    pub(super) fn drop_code(&mut self, secret: &Digest) {
+        if let Some(gone) = self.codes.remove(secret) {
+            self.users.release(gone.user);
+            self.erase(Key::Code(*secret), CODE_ROW_BYTES);
+        }
+    }
+
     /// When to begin a turn even without a command: something expires, or has waited long enough
     /// for a batch to ride along with. In the past if there is work left over from this turn.
     pub fn next_deadline(&self) -> Option<Wall> {
-        let expiry = self.pending.first_to_expire().map(|(expires, _, _)| expires);
+        let message = self.pending.first_to_expire().map(|(expires, _, _)| expires);
+        let code = self.codes.first_to_expire().map(|(expires, _)| expires);
+        let fate = self.fates.first_to_go().map(|(until, _)| until);
         let ride = self.gathered.riding_since.map(|since| since + RIDE_MAX);
-        expiry.into_iter().chain(ride).min()
+        [message, code, fate, ride].into_iter().flatten().min()
     }
 
     /// The rows to write now, the promised ones first; `None` if no answer of this turn stands on a
@@ -213,12 +264,17 @@ impl Queue {
     /// What the shards are to be told of the batch just written. A message that the same batch
     /// dropped again is not among it.
     pub fn take_events(&mut self) -> Vec<Event> {
+        let revoked = std::mem::take(&mut self.gathered.revoked);
+        let mut events: Vec<Event> = revoked.into_iter().map(|device| Event::Revoked { device }).collect();
         let queued = std::mem::take(&mut self.gathered.queued);
-        let mut events: Vec<Event> = queued
+        let pending = queued
             .into_iter()
-            .filter(|(device, message)| self.pending.contains(*device, message.id.seq()))
-            .map(|(device, message)| Event::Queued { device: self.devices.name(device).clone(), message })
-            .collect();
+            .filter(|queued| self.pending.contains(queued.device, queued.message.id.seq()))
+            .map(|Queued { device, message, .. }| Event::Queued {
+                device: self.devices.name(device).clone(),
+                message,
+            });
+        events.extend(pending);
         if std::mem::take(&mut self.gathered.channel_changed) {
             events.push(Event::Channel(self.channel()));
         }
@@ -238,6 +294,8 @@ impl Queue {
             devices: self.devices.len(),
             apps: self.apps.len(),
             registrations: self.registrations.len(),
+            enrolled: self.enrolments.len(),
+            tracked: self.fates.len(),
         }
     }
 
@@ -246,15 +304,16 @@ impl Queue {
         self.head.batch
     }
 
-    /// Whether this message is pending, expired or not.
-    pub fn is_pending(&self, device: &DeviceId, seq: Seq) -> bool {
-        self.devices.find(device).is_some_and(|device| self.pending.contains(device, seq))
+    /// Where this message stands in the store, if it is pending for the device.
+    pub fn place(&self, device: &DeviceId, seq: Seq) -> Option<Place> {
+        let copy = self.pending.copy(self.devices.find(device)?, seq)?;
+        Some(Place { seq, copy })
     }
 
     /// A message that was queued since the last batch was taken: no store has it yet.
-    pub fn queued(&self, seq: Seq) -> Option<&Arc<PendingMessage>> {
-        let mut newest_first = self.gathered.queued.iter().rev();
-        newest_first.find(|(_, message)| message.id.seq() == seq).map(|(_, message)| message)
+    pub fn queued(&self, place: Place) -> Option<&Arc<PendingMessage>> {
+        let is_it = |queued: &&Queued| queued.message.id.seq() == place.seq && queued.copy == place.copy;
+        self.gathered.queued.iter().rev().find(is_it).map(|queued| &queued.message)
     }
 
     /// The same app id, as everything pending or registered for the app shares it: sessions and messages
@@ -263,17 +322,23 @@ impl Queue {
         self.apps.find(&app).map_or(app, |key| self.apps.name(key).clone())
     }
 
-    /// Takes a message from the index, and its row with the next batch. No answer waits for that.
-    pub(super) fn drop_message(&mut self, device: DeviceKey, seq: Seq) {
-        if let Some(gone) = self.pending.remove(device, seq) {
+    /// Takes a message from the index, and its row with the next batch, for this reason. No answer
+    /// waits for that.
+    pub(super) fn drop_message(&mut self, device: DeviceKey, seq: Seq, why: Change) {
+        self.note(device, seq, why);
+        if let Some((place, gone)) = self.pending.remove(device, seq) {
             self.devices.release(device);
             self.apps.release(gone.app);
-            self.erase(Key::Message(seq), gone.size as usize);
+            self.erase(Key::Message(place), gone.size as usize);
         }
     }
 
-    pub(super) fn announce_message(&mut self, device: DeviceKey, message: Arc<PendingMessage>) {
-        self.gathered.queued.push((device, message));
+    pub(super) fn announce_message(&mut self, device: DeviceKey, copy: u16, message: Arc<PendingMessage>) {
+        self.gathered.queued.push(Queued { device, copy, message });
+    }
+
+    pub(super) fn announce_revoked(&mut self, device: DeviceId) {
+        self.gathered.revoked.push(device);
     }
 
     pub(super) fn announce_broadcast(&mut self, broadcast: Arc<Broadcast>) {
@@ -287,6 +352,29 @@ impl Queue {
         self.head.census.add(key);
         self.gathered.puts.push((key, value));
         self.promise();
+    }
+
+    /// A new row under a key that may have been used before. If that row still waits to go it is
+    /// overwritten instead.
+    pub(super) fn put_again(&mut self, key: Key, value: Vec<u8>) {
+        let Some(at) = self.gathered.deletes.iter().position(|deleted| deleted.key == key) else {
+            return self.put(key, value);
+        };
+        let deleted = self.gathered.deletes.remove(at).expect("just found");
+        self.gathered.deleted_bytes -= deleted.bytes;
+        self.put_over(key, value);
+    }
+
+    /// Another value for a row that is there, on which an answer stands.
+    pub(super) fn put_over(&mut self, key: Key, value: Vec<u8>) {
+        self.gathered.puts.push((key, value));
+        self.promise();
+    }
+
+    /// Another value for a row that is there. No answer waits for it.
+    pub(super) fn put_riding(&mut self, key: Key, value: Vec<u8>) {
+        self.gathered.puts.push((key, value));
+        self.gathered.riding_since.get_or_insert(self.now);
     }
 
     /// A row of so many bytes goes, with the next batch that has room for it.

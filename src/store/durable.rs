@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::base::{DeviceId, MessageId, Now, Random, Seq, SessionId, Wall, format_duration};
 use crate::queue::{
-    Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Queue, Refusal,
-    Restore, Wanted, read_message,
+    Admission, Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Place,
+    Queue, Refusal, Restore, Wanted, read_message,
 };
 
 use super::{Store, StoreError};
@@ -133,8 +133,10 @@ impl<S: Store> DurableQueue<S> {
     /// it from a server whose data is lost.
     fn pending_under(&self, device: &DeviceId, ids: &[MessageId]) -> Result<Vec<Seq>, StoreError> {
         let mut seqs = Vec::new();
-        for id in ids.iter().filter(|id| self.queue.is_pending(device, id.seq())) {
-            if self.pending(id.seq())?.id == *id {
+        for id in ids {
+            if let Some(place) = self.queue.place(device, id.seq())
+                && self.pending(place)?.id == *id
+            {
                 seqs.push(id.seq());
             }
         }
@@ -142,16 +144,20 @@ impl<S: Store> DurableQueue<S> {
     }
 
     /// A pending message, of this turn or from the store.
-    fn pending(&self, seq: Seq) -> Result<Arc<PendingMessage>, StoreError> {
-        match self.queue.queued(seq) {
+    fn pending(&self, place: Place) -> Result<Arc<PendingMessage>, StoreError> {
+        match self.queue.queued(place) {
             Some(message) => Ok(message.clone()),
-            None => self.read(seq).map(Arc::new),
+            None => self.read(place).map(Arc::new),
         }
     }
 
     fn answer(&self, decision: Decision) -> Result<Answer, StoreError> {
         match decision {
             Decision::Answer(answer) => Ok(answer),
+            Decision::Admit { device, session, credential } => {
+                let is_admitted = self.queue.admits(&device, &credential);
+                Ok(Answer::Admission(Admission { device, session, is_admitted }))
+            }
             Decision::Fetch { device, session, wanted } => {
                 self.page(device, session, wanted).map(Answer::Page)
             }
@@ -163,17 +169,18 @@ impl<S: Store> DurableQueue<S> {
 
     fn page(&self, device: DeviceId, session: SessionId, wanted: Wanted) -> Result<Page, StoreError> {
         let listing = self.queue.list(&device, wanted);
-        let read = |&seq: &Seq| self.read(seq).map(Arc::new);
-        let messages = listing.seqs.iter().map(read).collect::<Result<_, _>>()?;
+        let read = |&place: &Place| self.read(place).map(Arc::new);
+        let messages = listing.places.iter().map(read).collect::<Result<_, _>>()?;
         Ok(Page { device, session, messages, more: listing.more, newest: listing.newest })
     }
 
     /// A message that the index holds and no batch to come deletes.
-    fn read(&self, seq: Seq) -> Result<PendingMessage, StoreError> {
-        let value = self.store.read(Key::Message(seq))?;
-        let value = value.ok_or_else(|| self.store.damaged(format!("message {} is missing", seq.0)))?;
-        let damaged = |error| self.store.damaged(format!("message {}: {error}", seq.0));
-        let message = read_message(seq, &value).map_err(damaged)?;
+    fn read(&self, place: Place) -> Result<PendingMessage, StoreError> {
+        let Place { seq, copy } = place;
+        let value = self.store.read(Key::Message(place))?;
+        let missing = || self.store.damaged(format!("message {}, copy {copy}, is missing", seq.0));
+        let damaged = |error| self.store.damaged(format!("message {}, copy {copy}: {error}", seq.0));
+        let message = read_message(place, &value.ok_or_else(missing)?).map_err(damaged)?;
         Ok(PendingMessage { app: self.queue.shared_app(message.app), ..message })
     }
 

@@ -1,7 +1,7 @@
 //! What is deleted goes in bounded batches, and a crash between any two of them loses nothing.
 
 use lomiri_push::base::{DeviceId, Now, Seq, Wall};
-use lomiri_push::queue::{Batch, Command, Key, Limits, Notify, Queue};
+use lomiri_push::queue::{Batch, Command, Key, Limits, Notify, Place, Queue};
 use lomiri_push::store::{DurableQueue, Memory, Store};
 
 use super::world::{device, notify};
@@ -77,6 +77,6 @@ fn clearing_of_much_is_written_whole_before_it_is_answered() {
     let (mut queue, mut store) = filled();
     let batches = turn(&mut queue, &mut store, [large(true)]);
     assert_bounded(&batches, 600);
-    assert!(batches[0].puts.iter().any(|(key, _)| *key == Key::Message(Seq(MESSAGES + 1))));
+    assert!(batches[0].puts.iter().any(|(key, _)| *key == Key::Message(Place::single(Seq(MESSAGES + 1)))));
     assert_eq!(store.rows_mut().len(), 2, "the head and the message");
 }

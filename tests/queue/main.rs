@@ -3,9 +3,11 @@
 mod batches;
 mod clock;
 mod durability;
+mod fates;
 mod levels;
 mod limits;
 mod model;
 mod pending;
 mod tokens;
+mod users;
 mod world;

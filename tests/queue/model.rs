@@ -21,17 +21,20 @@ const TAGS: [&str; 2] = ["t", "u"];
 const FREE_DISK_MIN: u64 = 1_000;
 
 /// Small, so that every bound is met often.
-const LIMITS: Limits = Limits {
-    messages_per_app_max: 3,
-    messages_per_device_max: 6,
-    messages_max: 14,
-    bytes_max: u64::MAX,
-    free_disk_min_bytes: FREE_DISK_MIN,
-    registrations_max: 5,
-    broadcasts_live_max: 2,
-    page_messages_max: 2,
-    page_bytes_max: usize::MAX,
-};
+fn limits() -> Limits {
+    Limits {
+        messages_per_app_max: 3,
+        messages_per_device_max: 6,
+        messages_max: 14,
+        bytes_max: u64::MAX,
+        free_disk_min_bytes: FREE_DISK_MIN,
+        registrations_max: 5,
+        broadcasts_live_max: 2,
+        page_messages_max: 2,
+        page_bytes_max: usize::MAX,
+        ..Limits::default()
+    }
+}
 
 type Name = &'static str;
 
@@ -109,7 +112,7 @@ impl Model {
                     .retain(|message| message.device != *device || !numbers.contains(&message.number));
                 Ok(())
             }
-            Step::Probe if has_disk_room && self.messages.len() < LIMITS.messages_max => Ok(()),
+            Step::Probe if has_disk_room && self.messages.len() < limits().messages_max => Ok(()),
             Step::Probe => Err(Refusal::Unavailable),
         };
         match (expected, answer) {
@@ -144,12 +147,12 @@ impl Model {
         };
         let kept: Vec<Message> = self.messages.iter().filter(|other| !goes(other)).cloned().collect();
         let same_app: Vec<&Message> = kept.iter().filter(is_same).collect();
-        if same_app.len() >= LIMITS.messages_per_app_max {
+        if same_app.len() >= limits().messages_per_app_max {
             let newest = same_app.last().expect("at the limit").number;
             return Err(Refusal::TooManyPending(Some(payload(&newest.to_string()))));
         }
         let of_device = kept.iter().filter(|other| other.device == message.device).count();
-        let is_full = of_device >= LIMITS.messages_per_device_max || kept.len() >= LIMITS.messages_max;
+        let is_full = of_device >= limits().messages_per_device_max || kept.len() >= limits().messages_max;
         if is_full || !has_disk_room {
             return Err(Refusal::Unavailable);
         }
@@ -162,7 +165,7 @@ impl Model {
         if expires <= now {
             return Err(Refusal::PastExpiration);
         }
-        if self.broadcasts.len() >= LIMITS.broadcasts_live_max || !has_disk_room {
+        if self.broadcasts.len() >= limits().broadcasts_live_max || !has_disk_room {
             return Err(Refusal::Unavailable);
         }
         self.top += 1;
@@ -172,7 +175,7 @@ impl Model {
 
     fn register(&mut self, device: Name, app: Name, answer: &Answer, has_disk_room: bool) {
         let known = self.tokens.get(&(device, app)).copied();
-        let has_room = self.tokens.len() < LIMITS.registrations_max && has_disk_room;
+        let has_room = self.tokens.len() < limits().registrations_max && has_disk_room;
         match (known, answer) {
             (Some(known), Answer::Registered(Registered { token, .. })) => assert_eq!(*token, known),
             (None, Answer::Registered(Registered { token, .. })) if has_room => {
@@ -229,7 +232,7 @@ impl Run {
     fn new(seed: u64) -> Run {
         Run {
             random: Seeded(seed),
-            world: World::new(LIMITS),
+            world: World::new(limits()),
             model: Model::default(),
             durable: Model::default(),
             durable_batches: 0,
@@ -304,7 +307,7 @@ impl Run {
 
     fn check_rebuilt(&mut self) {
         let store = self.world.queue.store_mut().clone();
-        let mut rebuilt = World::open(store, LIMITS, self.world.now).expect("rows of a whole batch");
+        let mut rebuilt = World::open(store, limits(), self.world.now).expect("rows of a whole batch");
         let mut expected = self.durable.clone();
         expected.expire(self.world.now.wall);
         expected.check(&mut rebuilt);

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{AppId, DeviceId, Now, Payload, Seq, SessionId, Token, Urgency, Wall};
-use lomiri_push::queue::{Address, Answer, Command, Event, Limits, Notify, Page, Refusal, Registered};
+use lomiri_push::base::{AppId, CodeSecret, DeviceId, Now, Payload, Seq, SessionId, Token, Urgency, Wall};
+use lomiri_push::queue::{
+    Address, Answer, Command, Enrolled, Event, Limits, Notify, Page, Refusal, Registered,
+};
 use lomiri_push::store::{DurableQueue, Memory, Outcomes, StoreError};
+
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Random numbers that a seed repeats (SplitMix64).
 #[derive(Clone)]
@@ -108,6 +112,44 @@ impl World {
         }
     }
 
+    /// A new device of this user.
+    pub fn enrol(&mut self, user: &str) -> Enrolled {
+        let code = self.code(user, DAY);
+        self.use_code(code).unwrap_or_else(|refusal| panic!("not enrolled: {refusal:?}"))
+    }
+
+    pub fn code(&mut self, user: &str, valid_for: Duration) -> CodeSecret {
+        let user = user.parse().expect("a user id");
+        match self.one(Command::MakeCode { user, valid_for }) {
+            Answer::Code(code) => code.secret,
+            answer => panic!("no code: {answer:?}"),
+        }
+    }
+
+    pub fn use_code(&mut self, code: CodeSecret) -> Result<Enrolled, Refusal> {
+        match self.one(Command::Enrol { session: SessionId(1), code }) {
+            Answer::Enrolment(enrolment) => enrolment.outcome,
+            answer => panic!("no enrolment: {answer:?}"),
+        }
+    }
+
+    /// The app's tokens on an enrolled device.
+    pub fn tokens(&mut self, of: &Enrolled, for_app: &str) -> Registered {
+        let (device, credential) = (of.device.clone(), Some(of.credential.clone()));
+        match self.one(Command::Register { device, app: app(for_app), credential }) {
+            Answer::Registered(registered) => registered,
+            answer => panic!("no tokens: {answer:?}"),
+        }
+    }
+
+    pub fn is_admitted(&mut self, device: &DeviceId, credential: &[u8]) -> bool {
+        let (device, credential) = (device.clone(), credential.to_vec());
+        match self.one(Command::Admit { device, session: SessionId(1), credential }) {
+            Answer::Admission(admission) => admission.is_admitted,
+            answer => panic!("no admission: {answer:?}"),
+        }
+    }
+
     pub fn page(&mut self, of: &str, after: Seq) -> Page {
         self.page_of(of, after, Urgency::VeryLow, usize::MAX)
     }
@@ -136,6 +178,12 @@ impl World {
 
     pub fn pending(&mut self, of: &str) -> Vec<String> {
         self.pending_with_seqs(of).into_iter().map(|(_, payload)| payload).collect()
+    }
+
+    /// What rides along with the next batch is written.
+    pub fn let_ride(&mut self) {
+        self.wait(Duration::from_secs(1));
+        self.handle(Vec::new());
     }
 
     /// The device acks the oldest `count` messages.

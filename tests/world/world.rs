@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lomiri_push::base::{DeviceId, MessageId, Monotonic, Now, Seq, SessionId, ShardId, Wall};
 use lomiri_push::broker::{Action, Broker, Options, SessionKey};
-use lomiri_push::queue::{Answer, Command, Counts, Event, Key, Limits};
+use lomiri_push::queue::{Answer, Command, Counts, Event, Key, Limits, Place};
 use lomiri_push::session::{EndReason, server};
 use lomiri_push::store::{DurableQueue, Fault, Memory, Store as _};
 
@@ -351,7 +351,7 @@ impl World {
         for passed in read(tap) {
             match &passed {
                 Passed::Message { id, .. } => {
-                    let row = self.queue.store_mut().read(Key::Message(id.seq()));
+                    let row = self.queue.store_mut().read(Key::Message(Place::single(id.seq())));
                     assert!(matches!(row, Ok(Some(_))), "{id} was sent, and is not on disk");
                 }
                 Passed::Acked(ids) => self.acked.extend(ids.iter().map(MessageId::seq)),

@@ -10,8 +10,12 @@ use super::super::stored_rows::{Rows, commands, input_of};
 pub fn stores() -> Vec<Vec<u8>> {
     let mut queue = DurableQueue::open(Memory::new(), Limits::default(), Now::default()).expect("empty");
     let mut stores = Vec::new();
+    let mut draws = 0;
     for command in commands() {
-        queue.handle(vec![command], Now { wall: Wall(1_000), ..Now::default() }, &mut |bytes| bytes.fill(7));
+        queue.handle(vec![command], Now { wall: Wall(1_000), ..Now::default() }, &mut |bytes| {
+            draws += 1;
+            bytes.fill(draws);
+        });
         stores.push(queue.store_mut().rows_mut().clone());
     }
     let singles = stores.iter().flat_map(singles).collect::<Vec<_>>();

@@ -1,0 +1,242 @@
+//! The rules about messages: whom a token stands for, limits, replacing and clearing, and what is kept
+//! of a message for its sender.
+
+use std::sync::Arc;
+
+use crate::base::{DeviceId, MessageId, Random, Seq};
+
+use super::{Obstacle, draw};
+use crate::queue::answer::{Answer, PendingMessage, Refusal, Sent, Status};
+use crate::queue::command::{Address, Notify, Submission};
+use crate::queue::fates::{Change, Fate, Tracked};
+use crate::queue::limits::MESSAGE_BYTES_MAX;
+use crate::queue::pending::{Pending, PendingKey};
+use crate::queue::registrations::Owner;
+use crate::queue::rows::{Key, MessageRow, Place};
+use crate::queue::state::Queue;
+
+/// What a new message finds pending for its device.
+#[derive(Default)]
+struct Survey {
+    /// Those that it clears or replaces, and which of the two.
+    dropped: Vec<(Seq, Status)>,
+    dropped_bytes: u64,
+    /// The others.
+    kept: usize,
+    /// Of these, the live ones of the same app that are at least as urgent, and the newest of them. What is
+    /// less urgent may wait by the device's own wish, and must not keep a call from it.
+    same_app: usize,
+    newest: Option<Place>,
+}
+
+impl Queue {
+    pub(super) fn notify(&mut self, notify: &Notify, random: &mut Random) -> Result<Answer, Obstacle> {
+        self.post(notify, random).map(|_| Answer::Done)
+    }
+
+    pub(super) fn send(&mut self, submissions: &[Submission], random: &mut Random) -> Answer {
+        Answer::Sent(submissions.iter().map(|submission| self.submit(submission, random)).collect())
+    }
+
+    /// Posts a message and keeps what becomes of it; or, if the request was made before, says again what
+    /// was said then.
+    fn submit(&mut self, submission: &Submission, random: &mut Random) -> Result<Sent, Refusal> {
+        let Submission { notify, repeat } = submission;
+        let Address::Token(token) = notify.to else { return Err(Refusal::UnknownToken) };
+        if let Some(repeat) = repeat
+            && let Some(tracked) = self.fates.repeated(token, repeat.key)
+        {
+            let is_same = tracked.repeat.is_some_and(|known| known.request == repeat.request);
+            return if is_same { Ok(self.as_sent(tracked)) } else { Err(Refusal::AnotherRequest) };
+        }
+        let sent = self.post(notify, random).map_err(Obstacle::into_refusal)?;
+        let fate = |(device, status): &(DeviceId, Status)| Fate::new(device.clone(), *status, self.now);
+        self.track(Tracked {
+            id: sent.id,
+            app: notify.app.clone(),
+            token,
+            sent: self.now,
+            repeat: *repeat,
+            fates: sent.devices.iter().map(fate).collect(),
+        });
+        Ok(sent)
+    }
+
+    /// What was answered when this message was sent.
+    fn as_sent(&self, tracked: &Tracked) -> Sent {
+        let first = |status: Status| if status.is_unqueued() { status } else { Status::Queued };
+        let devices =
+            tracked.fates.iter().map(|fate| (self.devices.name(fate.device).clone(), first(fate.status)));
+        Sent { id: tracked.id, devices: devices.collect() }
+    }
+
+    fn track(&mut self, row: Tracked<DeviceId, crate::base::AppId>) {
+        while self.fates.len() >= self.limits.tracked_max.max(1) {
+            let (_, oldest) = self.fates.first_to_go().expect("there are some");
+            self.forget_fate(oldest);
+        }
+        self.put(Key::Tracked(row.id.seq()), row.encode());
+        self.hold_tracked(row);
+    }
+
+    /// Queues a message for each device that it is for and that has room for it; refuses it if none has.
+    fn post(&mut self, notify: &Notify, random: &mut Random) -> Result<Sent, Obstacle> {
+        let devices = self.recipients(notify)?;
+        self.check_live(notify.expires)?;
+        let tag = notify.replace_tag.as_deref().filter(|tag| !tag.is_empty());
+        if tag.map_or(0, str::len) + notify.payload.len() > MESSAGE_BYTES_MAX {
+            return Err(Refusal::Unavailable.into());
+        }
+        let id = MessageId::new(self.head.next_seq, draw(random));
+        let mut sent = Sent { id, devices: Vec::with_capacity(devices.len()) };
+        let mut first_obstacle = None;
+        for (copy, device) in (0..).zip(devices) {
+            let status = match self.post_copy(id, copy, &device, notify, tag) {
+                Ok(()) => Status::Queued,
+                Err(obstacle) => {
+                    let status = obstacle.status();
+                    first_obstacle.get_or_insert(obstacle);
+                    status
+                }
+            };
+            sent.devices.push((device, status));
+        }
+        if !sent.devices.iter().any(|(_, status)| *status == Status::Queued) {
+            return Err(first_obstacle.unwrap_or(Refusal::UnknownToken.into()));
+        }
+        self.head.next_seq = Seq(id.seq().0 + 1);
+        Ok(sent)
+    }
+
+    /// The devices that a message is for, if its sender may post to them.
+    fn recipients(&self, notify: &Notify) -> Result<Vec<DeviceId>, Refusal> {
+        let devices = match &notify.to {
+            Address::Device(device) => vec![device.clone()],
+            Address::Token(token) => {
+                let owner = self.registrations.owner(*token).ok_or(Refusal::UnknownToken)?;
+                if *self.apps.name(owner.app()) != notify.app {
+                    return Err(Refusal::Unauthorized);
+                }
+                self.devices_behind(owner)
+            }
+        };
+        let is_allowed = self
+            .bound_apps
+            .get(&notify.app)
+            .is_none_or(|bound| notify.app_key.as_ref().is_some_and(|key| bound.is_of(key)));
+        if is_allowed { Ok(devices) } else { Err(Refusal::AppKeyNeeded) }
+    }
+
+    fn devices_behind(&self, owner: Owner) -> Vec<DeviceId> {
+        match owner {
+            Owner::Device(device, _) => vec![self.devices.name(device).clone()],
+            Owner::User(user, app) => {
+                let has_app = |device: &_| self.registrations.token(*device, app).is_some();
+                let devices = self.enrolments.of_user(user).filter(has_app);
+                devices.map(|device| self.devices.name(device).clone()).collect()
+            }
+        }
+    }
+
+    fn post_copy(
+        &mut self,
+        id: MessageId,
+        copy: u16,
+        device: &DeviceId,
+        notify: &Notify,
+        tag: Option<&str>,
+    ) -> Result<(), Obstacle> {
+        let survey = self.survey(device, notify, tag);
+        let row = MessageRow {
+            id,
+            copy,
+            device: device.clone(),
+            app: notify.app.clone(),
+            expires: notify.expires,
+            urgency: notify.urgency,
+            tag,
+            payload: notify.payload.as_bytes(),
+        };
+        let value = row.encode();
+        self.check_message_room(&survey, value.len())?;
+        self.enqueue(row, value, notify, survey.dropped);
+        Ok(())
+    }
+
+    fn survey(&self, device: &DeviceId, notify: &Notify, tag: Option<&str>) -> Survey {
+        let mut survey = Survey::default();
+        let Some(device) = self.devices.find(device) else { return survey };
+        let (app, clear) = (self.apps.find(&notify.app), notify.clear_pending);
+        for (place, pending) in self.pending.after(device, Seq(0)) {
+            let is_same_app = Some(pending.app) == app;
+            let is_replaced = tag.is_some() && pending.tag.as_deref() == tag;
+            if is_same_app && (clear || is_replaced) {
+                let why = if is_replaced { Status::Replaced } else { Status::Cleared };
+                survey.dropped.push((place.seq, why));
+                survey.dropped_bytes += u64::from(pending.size);
+                continue;
+            }
+            survey.kept += 1;
+            if is_same_app && pending.urgency >= notify.urgency && pending.expires > self.now {
+                survey.same_app += 1;
+                survey.newest = Some(place);
+            }
+        }
+        survey
+    }
+
+    fn check_message_room(&self, survey: &Survey, size: usize) -> Result<(), Obstacle> {
+        if survey.same_app >= self.limits.messages_per_app_max {
+            return Err(survey.newest.map_or(Refusal::Unavailable.into(), Obstacle::TooManyPending));
+        }
+        if survey.kept >= self.limits.messages_per_device_max {
+            return Err(Refusal::Unavailable.into());
+        }
+        Ok(self.check_room(size as u64, survey.dropped.len(), survey.dropped_bytes)?)
+    }
+
+    fn enqueue(&mut self, row: MessageRow, value: Vec<u8>, notify: &Notify, dropped: Vec<(Seq, Status)>) {
+        let size = u16::try_from(value.len()).expect("rows are bounded by MESSAGE_BYTES_MAX");
+        let (key, pending) = self.hold_message(&row, size);
+        let (device, _, copy) = key;
+        self.pending.insert(key, pending);
+        for (seq, why) in dropped {
+            self.drop_message(device, seq, Change::Dropped(why));
+        }
+        self.put(Key::Message(row.place()), value);
+        let app = self.shared_app(row.app);
+        let MessageRow { id, expires, urgency, .. } = row;
+        let payload = notify.payload.clone();
+        self.announce_message(device, copy, Arc::new(PendingMessage { id, app, expires, urgency, payload }));
+    }
+
+    /// A message as the index knows it; its names are held from now on.
+    pub(in crate::queue) fn hold_message(&mut self, row: &MessageRow, size: u16) -> (PendingKey, Pending) {
+        let device = self.devices.hold(&row.device);
+        let pending = Pending {
+            expires: row.expires,
+            app: self.apps.hold(&row.app),
+            size,
+            urgency: row.urgency,
+            tag: row.tag.map(Box::from),
+        };
+        ((device, row.id.seq(), row.copy), pending)
+    }
+}
+
+impl Obstacle {
+    /// What it means for one of several devices.
+    fn status(&self) -> Status {
+        match self {
+            Obstacle::TooManyPending(_) => Status::TooManyPending,
+            Obstacle::Refusal(_) => Status::NoRoom,
+        }
+    }
+
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Obstacle::TooManyPending(_) => Refusal::TooManyPending(None),
+            Obstacle::Refusal(refusal) => refusal,
+        }
+    }
+}
