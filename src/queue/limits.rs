@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::fates::Tracked;
+use super::rates::Rates;
 use crate::base::Wall;
 
 /// Longest tag and payload together, in bytes. The engine keeps some twenty rows in a page, and a page
@@ -48,6 +49,8 @@ pub struct Limits {
     pub tracked_max: usize,
     /// For how long a message's fate is kept.
     pub tracked_for: Duration,
+    /// How often may be posted.
+    pub rates: Rates,
     /// Broadcasts that have not expired. A device that was away gets all of them at once, and every
     /// shard keeps them in memory.
     pub broadcasts_live_max: usize,
@@ -83,6 +86,7 @@ impl Default for Limits {
             bound_apps_max: 10_000,
             tracked_max: 100_000,
             tracked_for: Duration::from_secs(24 * 3600),
+            rates: Rates::default(),
             broadcasts_live_max: 100,
             page_devices_max: 100,
             page_messages_max: 64,

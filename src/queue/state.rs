@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{AppId, ChannelId, DeviceId, Digest, Seq, UserId, Wall};
+use crate::base::{AppId, ChannelId, DeviceId, Digest, Seq, Token, UserId, Wall};
 
 use super::answer::{Broadcast, Channel, Event, PendingMessage, Status};
 use super::enrolments::{Codes, Enrolments};
@@ -13,6 +13,7 @@ use super::fates::{Change, Fates};
 use super::limits::Limits;
 use super::names::{AppKey, DeviceKey, Names, UserKey};
 use super::pending::PendingIndex;
+use super::rates::Buckets;
 use super::registrations::Registrations;
 use super::rows::{Batch, Head, Key, Place};
 
@@ -59,6 +60,9 @@ pub struct Queue {
     /// Apps for which only who has their key may post, and its digest.
     pub(super) bound_apps: BTreeMap<AppId, Digest>,
     pub(super) fates: Fates,
+    pub(super) by_token: Buckets<Token>,
+    pub(super) by_app: Buckets<AppId>,
+    pub(super) by_user: Buckets<UserId>,
     pub(super) channel: Channel,
     pub(super) head: Head,
     /// The time that counts: the system's, or the last one stored if that is later.
@@ -130,6 +134,9 @@ impl Queue {
             codes: Codes::default(),
             bound_apps: BTreeMap::new(),
             fates: Fates::default(),
+            by_token: Buckets::new(),
+            by_app: Buckets::new(),
+            by_user: Buckets::new(),
             channel: Channel::default(),
             head: Head { next_seq: Seq(1), ..Head::default() },
             now: Wall::default(),

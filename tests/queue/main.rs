@@ -8,6 +8,7 @@ mod levels;
 mod limits;
 mod model;
 mod pending;
+mod rates;
 mod tokens;
 mod users;
 mod world;

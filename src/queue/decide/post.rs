@@ -2,8 +2,9 @@
 //! of a message for its sender.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::base::{DeviceId, MessageId, Random, Seq};
+use crate::base::{AppId, DeviceId, MessageId, Random, Seq, Token, UserId};
 
 use super::{Obstacle, draw};
 use crate::queue::answer::{Answer, PendingMessage, Refusal, Sent, Status};
@@ -70,7 +71,7 @@ impl Queue {
         Sent { id: tracked.id, devices: devices.collect() }
     }
 
-    fn track(&mut self, row: Tracked<DeviceId, crate::base::AppId>) {
+    fn track(&mut self, row: Tracked<DeviceId, AppId>) {
         while self.fates.len() >= self.limits.tracked_max.max(1) {
             let (_, oldest) = self.fates.first_to_go().expect("there are some");
             self.forget_fate(oldest);
@@ -87,6 +88,7 @@ impl Queue {
         if tag.map_or(0, str::len) + notify.payload.len() > MESSAGE_BYTES_MAX {
             return Err(Refusal::Unavailable.into());
         }
+        self.check_rates(notify)?;
         let id = MessageId::new(self.head.next_seq, draw(random));
         let mut sent = Sent { id, devices: Vec::with_capacity(devices.len()) };
         let mut first_obstacle = None;
@@ -125,6 +127,42 @@ impl Queue {
             .get(&notify.app)
             .is_none_or(|bound| notify.app_key.as_ref().is_some_and(|key| bound.is_of(key)));
         if is_allowed { Ok(devices) } else { Err(Refusal::AppKeyNeeded) }
+    }
+
+    /// Counts the message against its token, its app and its user, unless one of them is over its rate:
+    /// then against none, for it costs next to nothing.
+    fn check_rates(&mut self, notify: &Notify) -> Result<(), Refusal> {
+        let Address::Token(token) = notify.to else { return Ok(()) };
+        let (rates, now) = (self.limits.rates, self.now);
+        let user = rates.user.and_then(|rate| Some((rate, self.user_behind(token)?)));
+        let waits = [
+            rates.token.map(|rate| self.by_token.wait(&token, rate, now)),
+            rates.app.map(|rate| self.by_app.wait(&notify.app, rate, now)),
+            user.as_ref().map(|(rate, user)| self.by_user.wait(user, *rate, now)),
+        ];
+        let wait = waits.into_iter().flatten().max().unwrap_or_default();
+        if !wait.is_zero() {
+            let retry_after = Duration::from_secs(wait.as_millis().div_ceil(1_000).max(1) as u64);
+            return Err(Refusal::TooManyRequests { retry_after });
+        }
+        if let Some(rate) = rates.token {
+            self.by_token.take(token, rate, now);
+        }
+        if let Some(rate) = rates.app {
+            self.by_app.take(self.shared_app(notify.app.clone()), rate, now);
+        }
+        if let Some((rate, user)) = user {
+            self.by_user.take(user, rate, now);
+        }
+        Ok(())
+    }
+
+    fn user_behind(&self, token: Token) -> Option<UserId> {
+        let user = match self.registrations.owner(token)? {
+            Owner::Device(device, _) => self.enrolments.get(self.devices.name(device))?.user,
+            Owner::User(user, _) => user,
+        };
+        Some(self.users.name(user).clone())
     }
 
     fn devices_behind(&self, owner: Owner) -> Vec<DeviceId> {
