@@ -4,6 +4,7 @@ mod credential;
 mod duration;
 mod ids;
 mod payload;
+mod pin;
 mod time;
 mod urgency;
 
@@ -13,6 +14,7 @@ pub use ids::{
     AppId, ChannelId, DeviceId, IdError, Level, MessageId, Seq, SessionId, ShardId, Token, UserId,
 };
 pub use payload::{Payload, PayloadError};
+pub use pin::{PIN_BYTES, Pin, PinError};
 pub use time::{Monotonic, Now, Wall};
 pub use urgency::{Urgency, UrgencyError};
 

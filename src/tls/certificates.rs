@@ -4,13 +4,13 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::config::{ConfigError, provider};
+use crate::base::Pin;
 
 /// The certificate that new connections are shown. Handshakes read it; a renewal writes it.
 pub struct Certificates {
@@ -19,8 +19,8 @@ pub struct Certificates {
 
 struct Current {
     key: Arc<CertifiedKey>,
-    /// SHA-256 of the server's own certificate.
-    fingerprint: [u8; 32],
+    /// Of the server's own certificate.
+    pin: Pin,
 }
 
 impl Certificates {
@@ -39,9 +39,9 @@ impl Certificates {
         Ok(())
     }
 
-    /// SHA-256 of the server's own certificate, of those that new connections are shown.
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
-        self.read(|current| current.fingerprint)
+    /// By what the server is known that shows this to new connections.
+    pub fn pin(&self) -> Pin {
+        self.read(|current| current.pin)
     }
 
     fn read<T>(&self, f: impl FnOnce(&Current) -> T) -> T {
@@ -63,11 +63,10 @@ impl fmt::Debug for Certificates {
 
 fn current(chain_pem: &[u8], key_pem: &[u8]) -> Result<Current, ConfigError> {
     let chain = certificates_in(chain_pem)?;
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest(&SHA256, &chain[0]).as_ref());
+    let pin = Pin::of(&chain[0]);
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ConfigError::KeyPem)?;
     let key = CertifiedKey::from_der(chain, key, &provider()).map_err(ConfigError::Certificate)?;
-    Ok(Current { key: Arc::new(key), fingerprint })
+    Ok(Current { key: Arc::new(key), pin })
 }
 
 /// All certificates in a PEM text, in order; at least one.

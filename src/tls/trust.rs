@@ -13,12 +13,15 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 use super::certificates::certificates_in;
 use super::config::ConfigError;
+use crate::base::Pin;
 
 /// Which servers a device talks to.
 #[derive(Clone, Debug)]
 pub enum Trust {
     /// Those whose certificate is, or leads to, one in this PEM text.
     CaPem(Vec<u8>),
+    /// The one that shows this certificate and has its key. Neither its name nor its dates matter then.
+    Pin(Pin),
     /// Any: for tries on one's own machine. The connection is encrypted, but to whom is not known.
     Insecure,
 }
@@ -30,7 +33,8 @@ impl Trust {
     ) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
         match self {
             Trust::CaPem(pem) => Ok(Arc::new(Named::new(certificates_in(pem)?, provider)?)),
-            Trust::Insecure => Ok(Arc::new(Anyone(provider.signature_verification_algorithms))),
+            Trust::Pin(pin) => Ok(Holder::of(Some(*pin), provider)),
+            Trust::Insecure => Ok(Holder::of(None, provider)),
         }
     }
 }
@@ -102,20 +106,34 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Believes any certificate whose key the server really holds.
+/// Believes whoever really holds the key of the certificate they show: any, or a pinned one.
 #[derive(Debug)]
-struct Anyone(WebPkiSupportedAlgorithms);
+struct Holder {
+    pin: Option<Pin>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
-impl ServerCertVerifier for Anyone {
+impl Holder {
+    fn of(pin: Option<Pin>, provider: &CryptoProvider) -> Arc<Holder> {
+        Arc::new(Holder { pin, algorithms: provider.signature_verification_algorithms })
+    }
+}
+
+impl ServerCertVerifier for Holder {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
+        end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        match self.pin {
+            Some(pin) if pin != Pin::of(end_entity) => {
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -124,7 +142,7 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -133,10 +151,10 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

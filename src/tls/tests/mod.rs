@@ -5,8 +5,12 @@ mod resumption;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
 
+use super::certificates::certificates_in;
 use super::config::provider;
 use super::connection::Side;
 use super::*;
@@ -124,7 +128,11 @@ impl Pair {
 
 /// A device as old as `version`.
 fn device_of(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
-    let trust = Trust::Insecure.verifier(&provider()).expect("nothing to go wrong");
+    device_with(version, &Trust::Insecure)
+}
+
+fn device_with(version: &'static SupportedProtocolVersion, trust: &Trust) -> Arc<ClientConfig> {
+    let trust = trust.verifier(&provider()).expect("nothing to go wrong");
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .expect("suites for both")
@@ -385,6 +393,48 @@ fn a_device_believes_only_what_it_was_told_to() {
     shake(&named, other.trust()).expect_err("another one is named");
     shake(&elsewhere, elsewhere.trust()).expect_err("the name differs");
     shake(&elsewhere, Trust::Insecure).expect("anyone is believed");
+}
+
+#[test]
+fn a_pinned_server_is_known_by_its_certificate_alone() {
+    let (pinned, other) = (self_signed("elsewhere.example.org"), self_signed("push.example.org"));
+    let device =
+        device_config(&Trust::Pin(pinned.certificates().pin()), DeviceOptions::default()).expect("a pin");
+    let shake = |made: &Made| {
+        Pair::new(&server_config(&made.certificates(), &ServerOptions::default()), &device).shake(usize::MAX)
+    };
+    shake(&pinned).expect("whatever its name");
+    let error = shake(&other).expect_err("another certificate").to_string();
+    assert!(error.contains("ApplicationVerificationFailure"), "{error}");
+}
+
+/// Whoever has seen a certificate can show it; only its owner can sign with its key.
+#[test]
+fn a_pinned_certificate_without_its_key_is_not_believed() {
+    let pinned = self_signed("push.example.org");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let trust = Trust::Pin(pinned.certificates().pin());
+        let device = device_with(version, &trust);
+        Pair::new(&server_config(&pinned.certificates(), &ServerOptions::default()), &device)
+            .shake(usize::MAX)
+            .expect("it has the key");
+        let error = Pair::new(&showing_without_key(&pinned), &device).shake(usize::MAX);
+        let error = error.expect_err("another key signed").to_string();
+        assert!(error.contains("BadSignature"), "{error}");
+    }
+}
+
+/// A server that shows a certificate that is not its own.
+fn showing_without_key(shown: &Made) -> Arc<ServerConfig> {
+    let chain = certificates_in(shown.certificate.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(self_signed("push.example.org").key.as_bytes()).expect("PEM");
+    let key = provider().key_provider.load_private_key(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .expect("suites for both")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, key))));
+    Arc::new(config)
 }
 
 /// `openssl req -x509` makes such ones.

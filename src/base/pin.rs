@@ -1,0 +1,56 @@
+//! The pin of a certificate: by which a server is known that no authority vouches for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Bytes of a pin.
+pub const PIN_BYTES: usize = 32;
+
+/// The SHA-256 of a server's own certificate, in DER. Anyone may see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin(pub [u8; PIN_BYTES]);
+
+/// Pins are written as 43 characters of URL-safe base64 without padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a certificate's pin: it has 43 letters, digits, `-` or `_`")]
+pub struct PinError;
+
+impl Pin {
+    /// The pin of the certificate with these bytes, in DER.
+    pub fn of(certificate: &[u8]) -> Pin {
+        Pin(digest(&SHA256, certificate).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+impl FromStr for Pin {
+    type Err = PinError;
+    fn from_str(text: &str) -> Result<Pin, PinError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| PinError)?;
+        bytes.try_into().map(Pin).map_err(|_| PinError)
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_survives_its_text() {
+        let pin = Pin::of(b"a certificate");
+        assert_eq!(pin.to_string().parse(), Ok(pin));
+        assert_ne!(pin, Pin::of(b"another"));
+        for bad in ["", &pin.to_string()[1..], &format!("{pin}=")] {
+            assert_eq!(bad.parse::<Pin>(), Err(PinError), "{bad}");
+        }
+    }
+}
