@@ -1,7 +1,8 @@
-//! Bytes to messages and back, one module a wire. No state, no I/O, no clock; what a message leads
+//! Bytes to messages and back, one module a wire, and one for the code that brings a device to its server. No state, no I/O, no clock; what a message leads
 //! to is not known here.
 
 pub mod broadcast;
+pub mod enrolment_code;
 pub mod wire0;
 pub mod wire1;
 
