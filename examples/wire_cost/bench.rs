@@ -160,6 +160,7 @@ fn options(made: &Made, ticket: Ticket) -> Options {
         http_tls: None,
         shards: 1,
         connections_max: None,
+        is_auth_required: false,
         session: session::server::Options {
             ping_interval: SILENCE,
             exchange_timeout: Duration::from_secs(30),

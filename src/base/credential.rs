@@ -54,6 +54,12 @@ impl Credential {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
+    /// The credential in the value of an `Authorization` field: `Bearer` and its text (RFC 6750).
+    pub fn from_bearer(authorization: &str) -> Option<Credential> {
+        let (scheme, text) = authorization.trim().split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("Bearer") { text.trim().parse().ok() } else { None }
+    }
+
     /// What may be stored of it.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)
@@ -112,6 +118,18 @@ mod tests {
         assert_eq!(format!("{credential:?}"), "Credential(…)");
         for bad in ["", &text[1..], &format!("{text}="), &format!("{text}A"), "ü"] {
             assert_eq!(bad.parse::<Credential>().err(), Some(CredentialError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bearers_credential_is_behind_the_scheme() {
+        let text = Credential::new([7; 32]).reveal();
+        let read = |value: &str| Credential::from_bearer(value).map(|found| *found.as_bytes());
+        for good in [format!("Bearer {text}"), format!("bEARER  {text} ")] {
+            assert_eq!(read(&good), Some([7; 32]), "{good}");
+        }
+        for bad in [text.clone(), format!("Basic {text}"), format!("Bearer{text}"), "Bearer ".into()] {
+            assert_eq!(read(&bad), None, "{bad}");
         }
     }
 

@@ -18,8 +18,8 @@ use self::broadcasts::{Broadcasts, Next};
 use self::delivery::{Acked, Arrived, Delivery};
 use self::wheel::Wheel;
 use crate::base::{ChannelId, DeviceId, Monotonic, Now, SessionId, ShardId};
-use crate::protocol::wire1::Outcome;
-use crate::queue::{Channel, Command, Event, Page, PendingMessage};
+use crate::protocol::wire1::{Outcome, Reason, Receipt};
+use crate::queue::{Admission, Channel, Command, Event, Page, PendingMessage};
 use crate::session::EndReason;
 use crate::session::server::{self, Introduction, Message, Session, Stop};
 
@@ -38,6 +38,8 @@ pub struct Options {
     pub shard: ShardId,
     /// How many there are.
     pub shards: usize,
+    /// Whether a device must prove who it is before it is let in.
+    pub is_auth_required: bool,
     /// The timing of each session.
     pub session: Arc<server::Options>,
 }
@@ -56,8 +58,8 @@ pub enum Action {
     Close(SessionKey, SessionId, EndReason),
     /// The device is at home on another shard: hand the connection and its session over.
     Move(SessionKey, ShardId, Traveller),
-    /// For the queue. A `Fetch` is answered by [`Broker::handle_page`], an `Acked` or a `Stored` not
-    /// at all.
+    /// For the queue. A `Fetch` is answered by [`Broker::handle_page`], an `Admit` by
+    /// [`Broker::handle_admission`], an `Acked`, a `Stored` or a `Receipt` not at all.
     Command(Command),
 }
 
@@ -101,6 +103,8 @@ pub struct Broker {
     options: Options,
     slots: Vec<Option<Slot>>,
     registered: HashMap<DeviceId, SessionKey>,
+    /// Sessions that wait for the queue's word on who they are.
+    waiting: HashMap<SessionId, SessionKey>,
     deadlines: Wheel,
     broadcasts: Broadcasts,
     /// The first slot that has not been looked at since the channel last changed.
@@ -113,8 +117,16 @@ pub struct Broker {
 struct Slot {
     id: SessionId,
     session: Session,
+    /// While the queue is asked whether the device is who it says.
+    introduction: Option<Box<Introduction>>,
     /// Once the device is registered.
     delivery: Option<Box<Delivery>>,
+}
+
+impl Slot {
+    fn new(id: SessionId, session: Session) -> Slot {
+        Slot { id, session, introduction: None, delivery: None }
+    }
 }
 
 impl Broker {
@@ -124,6 +136,7 @@ impl Broker {
             options,
             slots: Vec::new(),
             registered: HashMap::new(),
+            waiting: HashMap::new(),
             deadlines: Wheel::new(),
             broadcasts: Broadcasts::new(&channel),
             fan_out: 0,
@@ -135,7 +148,7 @@ impl Broker {
     /// A connection was accepted. Its deadline runs from here, the TLS handshake included.
     pub fn handle_accepted(&mut self, key: SessionKey, id: SessionId, now: Now) {
         let session = Session::new(now.monotonic, &self.options.session);
-        self.insert(key, Slot { id, session, delivery: None });
+        self.insert(key, Slot::new(id, session));
         self.settle(key, now);
     }
 
@@ -152,8 +165,22 @@ impl Broker {
     /// A connection has moved here, its device's home.
     pub fn handle_arrival(&mut self, key: SessionKey, traveller: Traveller, now: Now) {
         let Traveller { id, session, connect } = traveller;
-        self.insert(key, Slot { id, session, delivery: None });
-        self.register(key, *connect, now);
+        self.insert(key, Slot::new(id, session));
+        self.take_in(key, connect, now);
+        self.settle(key, now);
+    }
+
+    /// The queue answers an `Admit`. The session that asked may be gone.
+    pub fn handle_admission(&mut self, admission: &Admission, now: Now) {
+        let Some(key) = self.waiting.remove(&admission.session) else { return };
+        let slot = self.slot(key).expect("a session that is gone does not wait");
+        let introduction = slot.introduction.take().expect("it waits");
+        if admission.is_admitted {
+            self.register(key, *introduction, now);
+        } else {
+            info!("session({}) is not {}", slot.id, introduction.device);
+            slot.session.refuse(Reason::Unauthorized);
+        }
         self.settle(key, now);
     }
 
@@ -174,7 +201,11 @@ impl Broker {
     pub fn handle_event(&mut self, event: Event, now: Now) {
         match event {
             Event::Queued { device, message } => self.queued(&device, &message, now),
-            Event::Revoked { .. } => {}
+            Event::Revoked { device } => {
+                if let Some(key) = self.key_of(&device) {
+                    self.with_session(key, now, |session| session.refuse(Reason::Unauthorized));
+                }
+            }
             Event::Channel(channel) => {
                 self.broadcasts = Broadcasts::new(&channel);
                 self.fan_out = 0;
@@ -267,9 +298,7 @@ impl Broker {
             match slot.session.poll_event() {
                 Some(server::Event::Connect(connect)) => self.connect(key, connect, now),
                 Some(server::Event::Acked(count)) => self.acked(key, count),
-                Some(server::Event::Receipt(receipt)) => {
-                    self.counts.receipts[usize::from(receipt.outcome.code())] += 1;
-                }
+                Some(server::Event::Receipt(receipt)) => self.heard(key, receipt),
                 Some(server::Event::Least(least)) => self.with_delivery(key, |delivery| delivery.want(least)),
                 Some(server::Event::Flush) => self.with_delivery(key, Delivery::release),
                 Some(server::Event::Ended(reason)) => return self.remove(key, reason),
@@ -293,14 +322,27 @@ impl Broker {
         }
     }
 
-    /// A device has said who it is: it is registered here, or moves to its home.
+    /// A device has said who it is: it is taken in here, or moves to its home.
     fn connect(&mut self, key: SessionKey, connect: Box<Introduction>, now: Now) {
         let home = connect.device.home(self.options.shards);
         if home == self.options.shard {
-            return self.register(key, *connect, now);
+            return self.take_in(key, connect, now);
         }
         let Some(Slot { id, session, .. }) = self.take(key) else { return };
         self.actions.push_back(Action::Move(key, home, Traveller { id, session, connect }));
+    }
+
+    /// The device is at home here. Until it has proved who it is, nobody's session ends for it.
+    fn take_in(&mut self, key: SessionKey, connect: Box<Introduction>, now: Now) {
+        if !self.options.is_auth_required {
+            return self.register(key, *connect, now);
+        }
+        let slot = self.slot(key).expect("its session has just been served");
+        let (session, device) = (slot.id, connect.device.clone());
+        let credential = connect.credential.clone();
+        slot.introduction = Some(connect);
+        self.waiting.insert(session, key);
+        self.actions.push_back(Action::Command(Command::Admit { device, session, credential }));
     }
 
     /// The device's session from now on is this one; an earlier one ends.
@@ -334,6 +376,7 @@ impl Broker {
     fn take(&mut self, key: SessionKey) -> Option<Slot> {
         self.deadlines.cancel(key.0);
         let slot = self.slots.get_mut(key.0 as usize)?.take()?;
+        self.waiting.remove(&slot.id);
         self.counts.sessions -= 1;
         Some(slot)
     }
@@ -353,6 +396,15 @@ impl Broker {
         self.counts.delivered += seqs.len() as u64;
         if !seqs.is_empty() {
             self.actions.push_back(Action::Command(Command::Acked { device, seqs }));
+        }
+    }
+
+    /// The device says what became of a message.
+    fn heard(&mut self, key: SessionKey, receipt: Receipt) {
+        self.counts.receipts[usize::from(receipt.outcome.code())] += 1;
+        if let Some(delivery) = self.slot(key).and_then(|slot| slot.delivery.as_deref()) {
+            let device = delivery.device.clone();
+            self.actions.push_back(Action::Command(Command::Receipt { device, receipt }));
         }
     }
 
@@ -406,7 +458,7 @@ fn registered(
     slots: &mut [Option<Slot>],
     key: SessionKey,
 ) -> Option<(SessionId, &mut Session, &mut Delivery)> {
-    let Slot { id, session, delivery } = slots.get_mut(key.0 as usize)?.as_mut()?;
+    let Slot { id, session, delivery, .. } = slots.get_mut(key.0 as usize)?.as_mut()?;
     Some((*id, session, delivery.as_deref_mut()?))
 }
 

@@ -25,12 +25,17 @@ fn shard_with_carol() -> Broker {
 
 /// A shard to which a device has just connected with these bytes.
 fn shard_that_hears(opening: &[u8]) -> Broker {
+    shard_that(false, opening)
+}
+
+fn shard_that(is_auth_required: bool, opening: &[u8]) -> Broker {
     let session = server::Options {
         ping_interval: PING_INTERVAL,
         exchange_timeout: Duration::from_secs(10),
         keepalive_max: Duration::from_secs(7_200),
     };
-    let options = Options { shard: ShardId(0), shards: 1, session: Arc::new(session) };
+    let session = Arc::new(session);
+    let options = Options { shard: ShardId(0), shards: 1, is_auth_required, session };
     let mut broker = Broker::new(options, Arc::new(Channel::default()));
     broker.handle_accepted(KEY, SESSION, Now::default());
     broker.handle_bytes(KEY, opening, Now::default());
@@ -162,4 +167,113 @@ fn shutdown_ends_every_session() {
     assert_eq!(wanted(&mut broker), ["close: shutdown"]);
     assert_eq!(broker.next_deadline(), None);
     assert_eq!(broker.counts(), Counts::default());
+}
+
+fn opening_with(credential: &[u8]) -> Vec<u8> {
+    let connect = wire1::Connect {
+        credential: credential.to_vec(),
+        ..wire1::Connect::new(carol(), Duration::from_secs(60))
+    };
+    let mut opening = vec![wire1::VERSION];
+    wire1::DeviceFrame::Connect(Box::new(connect)).encode(&mut opening).expect("within the limits");
+    opening
+}
+
+fn admission(session: SessionId, is_admitted: bool) -> Admission {
+    Admission { device: carol(), session, is_admitted }
+}
+
+/// What the shard wants done, by the kind alone.
+fn kinds(broker: &mut Broker) -> Vec<&'static str> {
+    let kind = |action| match action {
+        Action::Send(..) => "send",
+        Action::Close(..) => "close",
+        Action::Move(..) => "move",
+        Action::Command(Command::Admit { .. }) => "admit",
+        Action::Command(Command::Fetch { .. }) => "fetch",
+        Action::Command(_) => "another command",
+    };
+    std::iter::from_fn(|| broker.poll_action()).map(kind).collect()
+}
+
+#[test]
+fn a_device_waits_for_the_queues_word_before_it_is_let_in() {
+    let mut broker = shard_that(true, &opening_with(&[7; 32]));
+    match broker.poll_action() {
+        Some(Action::Command(Command::Admit { device, session, credential })) => {
+            assert_eq!((device, session, &credential[..]), (carol(), SESSION, &[7; 32][..]));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(kinds(&mut broker).is_empty());
+    assert_eq!(broker.counts().registered, 0);
+    broker.handle_admission(&admission(SESSION, true), Now::default());
+    assert_eq!(kinds(&mut broker), ["send", "fetch"]);
+    assert_eq!(broker.counts().registered, 1);
+}
+
+#[test]
+fn a_stranger_ends_no_session_but_its_own() {
+    let mut broker = shard_that(true, &opening_with(&[7; 32]));
+    broker.handle_admission(&admission(SESSION, true), Now::default());
+    kinds(&mut broker);
+    let (key, id) = (SessionKey(1), SessionId(2));
+    broker.handle_accepted(key, id, Now::default());
+    broker.handle_bytes(key, &opening_with(&[8; 32]), Now::default());
+    assert_eq!(kinds(&mut broker), ["admit"]);
+    broker.handle_admission(&admission(id, false), Now::default());
+    let refused = std::iter::from_fn(|| broker.poll_action()).last();
+    let expected = EndReason::Refused(Reason::Unauthorized);
+    assert!(matches!(refused, Some(Action::Close(k, _, reason)) if k == key && reason == expected));
+    broker.handle_event(queued(1, 9), Now::default());
+    assert_eq!(broker.counts().registered, 1);
+}
+
+#[test]
+fn a_word_on_a_session_that_is_gone_changes_nothing() {
+    let mut broker = shard_that(true, &opening_with(&[7; 32]));
+    broker.handle_end(KEY, EndReason::Eof, Now::default());
+    kinds(&mut broker);
+    // Its key is another's by now.
+    broker.handle_accepted(KEY, SessionId(2), Now::default());
+    broker.handle_admission(&admission(SESSION, true), Now::default());
+    assert!(kinds(&mut broker).is_empty());
+    assert_eq!(broker.counts().registered, 0);
+}
+
+#[test]
+fn a_revoked_device_is_sent_away_whatever_it_is_doing() {
+    let revoked = || Event::Revoked { device: carol() };
+    let mut on_wire1 = shard_that(true, &opening_with(&[7; 32]));
+    on_wire1.handle_admission(&admission(SESSION, true), Now::default());
+    kinds(&mut on_wire1);
+    on_wire1.handle_event(revoked(), Now::default());
+    assert_eq!(kinds(&mut on_wire1), ["send", "close"]);
+
+    let mut idle = shard_with_carol();
+    wanted(&mut idle);
+    idle.handle_event(revoked(), Now::default());
+    assert_eq!(wanted(&mut idle), ["connwarn", "close: refused: unauthorized"]);
+
+    let mut owes_an_ack = shard_with_carol();
+    owes_an_ack.handle_page(&page(vec![message(1, 9)], false, 1), Now::default());
+    wanted(&mut owes_an_ack);
+    owes_an_ack.handle_event(revoked(), Now::default());
+    assert_eq!(wanted(&mut owes_an_ack), ["close: refused: unauthorized"]);
+}
+
+#[test]
+fn a_receipt_is_passed_on_to_the_queue() {
+    let mut broker = shard_that_hears(&opening_with(&[]));
+    kinds(&mut broker);
+    let receipt = Receipt { message: MessageId::new(Seq(3), [1; 8]), outcome: Outcome::Shown };
+    let mut frame = Vec::new();
+    wire1::DeviceFrame::Receipt(receipt).encode(&mut frame).expect("short");
+    broker.handle_bytes(KEY, &frame, Now::default());
+    match broker.poll_action() {
+        Some(Action::Command(Command::Receipt { device, receipt: told })) => {
+            assert_eq!((device, told), (carol(), receipt));
+        }
+        other => panic!("{other:?}"),
+    }
 }

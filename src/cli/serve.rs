@@ -171,6 +171,7 @@ fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tic
         http_tls: certificates.http.as_ref().map(|shown| server_config(&shown.certificates(), &http)),
         shards: config.shards,
         connections_max: Some(config.connections_max),
+        is_auth_required: false,
         session: session::server::Options {
             ping_interval: config.ping_interval,
             exchange_timeout: config.exchange_timeout,

@@ -95,7 +95,12 @@ fn shards<S: Store>(
         let id = ShardId(index);
         let listener = listeners.devices.try_clone()?;
         let acceptor = Acceptor::new(listener, slots.clone(), seat.poll.registry(), LISTENER)?;
-        let broker = broker::Options { shard: id, shards: senders.len(), session: session.clone() };
+        let broker = broker::Options {
+            shard: id,
+            shards: senders.len(),
+            is_auth_required: options.is_auth_required,
+            session: session.clone(),
+        };
         Ok(Shard::new(shard::Parts {
             id,
             poll: seat.poll,

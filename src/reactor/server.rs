@@ -32,6 +32,8 @@ pub struct Options {
     pub shards: usize,
     /// Most connections of devices, at least 1; without it, as many as descriptors allow.
     pub connections_max: Option<usize>,
+    /// Whether devices must prove who they are.
+    pub is_auth_required: bool,
     /// The timing of device sessions.
     pub session: session::server::Options,
     /// How the API answers. Without hosts, devices are told its domain at the real port.

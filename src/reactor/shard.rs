@@ -27,7 +27,7 @@ use super::links::Links;
 use super::stall::Stall;
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
-use crate::queue::{Command, Event, Page};
+use crate::queue::{Admission, Command, Event, Page};
 use crate::session::EndReason;
 use crate::tls::{ServerConfig, Tls};
 
@@ -54,6 +54,8 @@ pub(super) enum ToShard {
     Event(Event),
     /// What was asked for.
     Page(Page),
+    /// Who was asked about.
+    Admission(Admission),
     /// A device that is at home here.
     Arrival(Box<Arrival>),
 }
@@ -205,6 +207,7 @@ impl Shard {
             match self.inbox.take() {
                 Some(ToShard::Event(event)) => self.broker.handle_event(event, now),
                 Some(ToShard::Page(page)) => self.broker.handle_page(&page, now),
+                Some(ToShard::Admission(admission)) => self.broker.handle_admission(&admission, now),
                 Some(ToShard::Arrival(arrival)) => self.take_in(*arrival, now),
                 None => break,
             }

@@ -158,6 +158,9 @@ impl<S: Store> Storage<S> {
                 told.api = true;
             }
             (Asker::Shard(shard), Answer::Page(page)) => self.tell_shard(shard, ToShard::Page(page), told),
+            (Asker::Shard(shard), Answer::Admission(admission)) => {
+                self.tell_shard(shard, ToShard::Admission(admission), told);
+            }
             // An ack is answered by nothing. A refused fetch means that the server is about to stop.
             (Asker::Shard(_), _) => {}
         }

@@ -232,6 +232,17 @@ fn a_device_that_is_turned_away_learns_why() {
 }
 
 #[test]
+fn a_device_that_is_not_known_is_warned_in_place_of_a_connack() {
+    let warned = device::Event::Warned { reason: "unauthorized".into() };
+    let mut pair = Pair::new(usize::MAX);
+    pair.run();
+    pair.server.refuse(Reason::Unauthorized);
+    let told = pair.run();
+    assert_eq!(told.server, [server::Event::Ended(EndReason::Refused(Reason::Unauthorized))]);
+    assert_eq!(told.device, [warned]);
+}
+
+#[test]
 fn a_device_that_does_not_ack_ends_by_timeout() {
     let mut pair = Pair::connected(usize::MAX);
     pair.deliver(&notification(1));

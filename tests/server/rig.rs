@@ -67,6 +67,7 @@ pub fn options(certificates: &Arc<Certificates>) -> Options {
         http_tls: None,
         shards: 1,
         connections_max: None,
+        is_auth_required: false,
         session: session::server::Options {
             ping_interval: Duration::from_secs(3600),
             exchange_timeout: PATIENCE,

@@ -222,7 +222,12 @@ impl World {
         };
         let session = Arc::new(session);
         let start = |shard| {
-            let options = Options { shard: ShardId(shard), shards: SHARDS, session: session.clone() };
+            let options = Options {
+                shard: ShardId(shard),
+                shards: SHARDS,
+                is_auth_required: false,
+                session: session.clone(),
+            };
             Broker::new(options, self.queue.channel())
         };
         self.shards = (0..SHARDS).map(start).collect();

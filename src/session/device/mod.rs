@@ -104,7 +104,7 @@ pub enum Event {
     },
     /// The server has handled all that was sent before the last ping.
     Confirmed,
-    /// The server warns; the session goes on.
+    /// The server warns. The session goes on, unless the device was not let in yet.
     Warned {
         /// What the server says.
         reason: String,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  new (version, CONNECT) ──▶ AwaitConnack ──CONNACK──▶ Listening ◀───────────────┐
-//!                                          Connected     │  ▲ └─ PING: PONG ──┘  │
+//!                              └─ CONNWARN  Connected     │  ▲ └─ PING: PONG ──┘  │
 //!                                                        │  └─ CONNWARN, SETPARAMS
 //!                              BROADCAST, NOTIFICATIONS ─┤                       │
 //!                                                        └──▶ OwesAck ── ack: ACK┘
@@ -103,6 +103,11 @@ impl Conversation {
             }
             (State::Listening { silence_max, deadline }, message) => {
                 self.listen(message, State::OwesAck { silence_max, deadline }, rim)
+            }
+            // A server that does not know the device says so in place of CONNACK, and closes.
+            (State::AwaitConnack { .. }, ServerMessage::Connwarn { reason }) => {
+                rim.tell(Event::Warned { reason });
+                Ok(())
             }
             (State::AwaitConnack { .. }, _) => Err(EndReason::WrongMessage { due: "CONNACK" }),
             (State::OwesAck { .. }, _) => Err(EndReason::Unsolicited),

@@ -223,14 +223,15 @@ impl Session {
         }
     }
 
-    /// Turns the device away, telling it the reason, such as [`Reason::HostMismatch`].
+    /// Turns the device away, telling it the reason, such as [`Reason::HostMismatch`]. On wire 0 one that is
+    /// [`Reason::Unauthorized`] is told as far as it can hear; then it may be in the middle of an exchange.
     ///
     /// # Panics
-    /// On wire 0, if the device neither waits for [`Session::accept`] nor is idle.
+    /// On wire 0, for another reason, if the device neither waits for [`Session::accept`] nor is idle.
     pub fn refuse(&mut self, reason: Reason) {
         match &mut self.state {
             State::Wire0(conversation) => {
-                conversation.refuse(reason.name(), &mut self.rim);
+                conversation.refuse(reason, &mut self.rim);
                 self.finish(EndReason::Refused(reason));
             }
             _ => self.end(EndReason::Refused(reason)),

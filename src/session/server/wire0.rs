@@ -15,11 +15,12 @@ use std::mem;
 use bytes::Bytes;
 
 use super::{Event, Introduction, Message, Rim};
-use crate::base::Monotonic;
+use crate::base::{Credential, Monotonic};
 use crate::protocol::wire0::{
     self, ANSWER_BODY_BYTES_MAX, CONNECT_BODY_BYTES_MAX, Connect, DeviceMessage, ProtocolError,
     ServerMessage, encode_notifications,
 };
+use crate::protocol::wire1::Reason;
 use crate::session::EndReason;
 
 /// A conversation that has begun with the version byte.
@@ -79,15 +80,29 @@ impl Conversation {
         self.become_idle(rim, now);
     }
 
-    /// Says why the device is turned away. One that was not accepted yet gets its CONNACK first: until
-    /// then it would not understand.
-    pub fn refuse(&mut self, reason: &'static str, rim: &mut Rim) {
+    /// Says why the device is turned away.
+    pub fn refuse(&mut self, reason: Reason, rim: &mut Rim) {
+        match reason {
+            Reason::Unauthorized => self.warn_unauthorized(rim),
+            reason => self.break_off(reason, rim),
+        }
+    }
+
+    /// Without a CONNACK, from which a stranger would take courage. While an answer is due nothing may be said.
+    fn warn_unauthorized(&mut self, rim: &mut Rim) {
+        if matches!(self.state, State::AwaitAccept | State::Idle { .. }) {
+            rim.send(encode(ServerMessage::Connwarn { reason: wire0::UNAUTHORIZED.into() }));
+        }
+    }
+
+    /// A device that was not accepted yet gets its CONNACK first: until then it would not understand.
+    fn break_off(&mut self, reason: Reason, rim: &mut Rim) {
         match self.state {
             State::AwaitAccept => rim.send(connack(rim)),
             State::Idle { .. } => {}
             _ => panic!("refuse answers Event::Connect or starts from idle"),
         }
-        rim.send(encode(ServerMessage::Connbroken { reason: reason.into() }));
+        rim.send(encode(ServerMessage::Connbroken { reason: reason.name().into() }));
     }
 
     /// Sends as many of the first messages as share a frame.
@@ -191,11 +206,17 @@ impl From<Connect> for Introduction {
     fn from(connect: Connect) -> Introduction {
         Introduction {
             image: connect.image(),
-            credential: connect.authorization.into_bytes(),
+            credential: credential(&connect.authorization),
             levels: connect.levels,
             ..Introduction::new(connect.device_id)
         }
     }
+}
+
+/// `Bearer` and the credential's text, or the text alone; anything else is none.
+fn credential(authorization: &str) -> Vec<u8> {
+    let credential = Credential::from_bearer(authorization).or_else(|| authorization.parse().ok());
+    credential.map_or_else(Vec::new, |credential| credential.as_bytes().to_vec())
 }
 
 fn connack(rim: &Rim) -> Bytes {
