@@ -33,8 +33,13 @@ impl Shard {
             exchange_timeout: Duration::from_secs(30),
             keepalive_max: Duration::from_secs(7_200),
         };
-        let options =
-            Options { shard: ShardId(0), shards: 1, is_auth_required: false, session: Arc::new(session) };
+        let options = Options {
+            shard: ShardId(0),
+            shards: 1,
+            is_auth_required: false,
+            api_url: "".into(),
+            session: Arc::new(session),
+        };
         let bytes = |message: DeviceMessage| message.encode().expect("short").to_vec();
         Shard {
             broker: Broker::new(options, Arc::new(Channel::default())),

@@ -7,13 +7,14 @@ use std::path::Path;
 
 use lomiri_push::base::Urgency;
 use lomiri_push::protocol::wire1::{
-    APPS_MAX, CREDENTIAL_BYTES_MAX, DEVICE_BODY_BYTES_MAX, EXPIRY_SECONDS_MAX, IMAGE_BYTES_MAX, LEVELS_MAX,
-    Outcome, PAYLOAD_BYTES_MAX, Reason, SERVER_BODY_BYTES_MAX, STORED_MAX, WINDOW_BYTES_MAX, WINDOW_MAX,
-    kinds,
+    API_BYTES_MAX, APPS_MAX, CREDENTIAL_BYTES_MAX, DEVICE_BODY_BYTES_MAX, EXPIRY_SECONDS_MAX,
+    IMAGE_BYTES_MAX, LEVELS_MAX, Outcome, PAYLOAD_BYTES_MAX, Reason, SERVER_BODY_BYTES_MAX, STORED_MAX,
+    WINDOW_BYTES_MAX, WINDOW_MAX, kinds,
 };
 
 /// The limits of the wire that a second implementation has to share, by their names in the spec.
-const LIMITS: [(&str, u64); 11] = [
+const LIMITS: [(&str, u64); 12] = [
+    ("API_BYTES_MAX", API_BYTES_MAX as u64),
     ("DEVICE_BODY_BYTES_MAX", DEVICE_BODY_BYTES_MAX as u64),
     ("SERVER_BODY_BYTES_MAX", SERVER_BODY_BYTES_MAX as u64),
     ("PAYLOAD_BYTES_MAX", PAYLOAD_BYTES_MAX as u64),

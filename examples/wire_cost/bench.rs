@@ -161,6 +161,7 @@ fn options(made: &Made, ticket: Ticket) -> Options {
         shards: 1,
         connections_max: None,
         is_auth_required: false,
+        api_url: String::new(),
         session: session::server::Options {
             ping_interval: SILENCE,
             exchange_timeout: Duration::from_secs(30),

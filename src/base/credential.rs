@@ -20,7 +20,7 @@ pub const CODE_SECRET_BYTES: usize = 16;
 pub struct Credential([u8; CREDENTIAL_BYTES]);
 
 /// The secret of a one-time enrolment code: 16 random bytes. It has no `Display`, and `Debug` hides it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CodeSecret(pub [u8; CODE_SECRET_BYTES]);
 
 /// The SHA-256 of a secret: what is stored in its place. The secrets are random, so that a plain digest

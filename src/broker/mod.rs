@@ -17,9 +17,9 @@ use log::info;
 use self::broadcasts::{Broadcasts, Next};
 use self::delivery::{Acked, Arrived, Delivery};
 use self::wheel::Wheel;
-use crate::base::{ChannelId, DeviceId, Monotonic, Now, SessionId, ShardId};
-use crate::protocol::wire1::{Outcome, Reason, Receipt};
-use crate::queue::{Admission, Channel, Command, Event, Page, PendingMessage};
+use crate::base::{ChannelId, CodeSecret, DeviceId, Monotonic, Now, SessionId, ShardId};
+use crate::protocol::wire1::{Enrolled, Outcome, Reason, Receipt};
+use crate::queue::{self, Admission, Channel, Command, Enrolment, Event, Page, PendingMessage, Refusal};
 use crate::session::EndReason;
 use crate::session::server::{self, Introduction, Message, Session, Stop};
 
@@ -40,6 +40,8 @@ pub struct Options {
     pub shards: usize,
     /// Whether a device must prove who it is before it is let in.
     pub is_auth_required: bool,
+    /// The base URL of the HTTP API, as new devices are told it; may be empty.
+    pub api_url: Arc<str>,
     /// The timing of each session.
     pub session: Arc<server::Options>,
 }
@@ -59,7 +61,7 @@ pub enum Action {
     /// The device is at home on another shard: hand the connection and its session over.
     Move(SessionKey, ShardId, Traveller),
     /// For the queue. A `Fetch` is answered by [`Broker::handle_page`], an `Admit` by
-    /// [`Broker::handle_admission`], an `Acked`, a `Stored` or a `Receipt` not at all.
+    /// [`Broker::handle_admission`], an `Enrol` by [`Broker::handle_enrolment`], an `Acked`, a `Stored` or a `Receipt` not at all.
     Command(Command),
 }
 
@@ -197,6 +199,22 @@ impl Broker {
         self.settle(key, now);
     }
 
+    /// The queue answers an `Enrol`. The session that asked may be gone; then the code is used all the same.
+    pub fn handle_enrolment(&mut self, enrolment: Enrolment, now: Now) {
+        let Some(key) = self.waiting.remove(&enrolment.session) else { return };
+        let api = self.options.api_url.to_string();
+        let slot = self.slot(key).expect("a session that is gone does not wait");
+        match enrolment.outcome {
+            Ok(queue::Enrolled { device, credential }) => {
+                info!("session({}) enrolled {device}", slot.id);
+                slot.session.enrol(Enrolled { device, credential, api }, now.monotonic);
+            }
+            Err(Refusal::UnknownCode) => slot.session.refuse(Reason::Unauthorized),
+            Err(_) => slot.session.refuse(Reason::Overloaded),
+        }
+        self.settle(key, now);
+    }
+
     /// The queue has changed, and the change is durable.
     pub fn handle_event(&mut self, event: Event, now: Now) {
         match event {
@@ -297,6 +315,7 @@ impl Broker {
             let Some(slot) = self.slot(key) else { return };
             match slot.session.poll_event() {
                 Some(server::Event::Connect(connect)) => self.connect(key, connect, now),
+                Some(server::Event::Enrol(code)) => self.enrol(key, code),
                 Some(server::Event::Acked(count)) => self.acked(key, count),
                 Some(server::Event::Receipt(receipt)) => self.heard(key, receipt),
                 Some(server::Event::Least(least)) => self.with_delivery(key, |delivery| delivery.want(least)),
@@ -330,6 +349,13 @@ impl Broker {
         }
         let Some(Slot { id, session, .. }) = self.take(key) else { return };
         self.actions.push_back(Action::Move(key, home, Traveller { id, session, connect }));
+    }
+
+    /// Whatever shard it came to: it is no device yet.
+    fn enrol(&mut self, key: SessionKey, code: CodeSecret) {
+        let session = self.slot(key).expect("its session has just been served").id;
+        self.waiting.insert(session, key);
+        self.actions.push_back(Action::Command(Command::Enrol { session, code }));
     }
 
     /// The device is at home here. Until it has proved who it is, nobody's session ends for it.

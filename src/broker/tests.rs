@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::base::{MessageId, Payload, Seq, Wall};
+use crate::base::{Credential, MessageId, Payload, Seq, Wall};
 use crate::protocol::wire0::{self, Connect, DeviceMessage};
 use crate::protocol::wire1;
 
@@ -35,7 +35,7 @@ fn shard_that(is_auth_required: bool, opening: &[u8]) -> Broker {
         keepalive_max: Duration::from_secs(7_200),
     };
     let session = Arc::new(session);
-    let options = Options { shard: ShardId(0), shards: 1, is_auth_required, session };
+    let options = Options { shard: ShardId(0), shards: 1, is_auth_required, api_url: "".into(), session };
     let mut broker = Broker::new(options, Arc::new(Channel::default()));
     broker.handle_accepted(KEY, SESSION, Now::default());
     broker.handle_bytes(KEY, opening, Now::default());
@@ -275,5 +275,49 @@ fn a_receipt_is_passed_on_to_the_queue() {
             assert_eq!((device, told), (carol(), receipt));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// The shard's answer to a code, by what the queue says of it.
+fn answer_to_a_code(
+    outcome: Result<queue::Enrolled, Refusal>,
+) -> (Vec<wire1::ServerFrame>, Vec<&'static str>) {
+    let mut opening = vec![wire1::VERSION];
+    wire1::DeviceFrame::Enrol(CodeSecret([5; 16])).encode(&mut opening).expect("short");
+    let mut broker = shard_that(true, &opening);
+    match broker.poll_action() {
+        Some(Action::Command(Command::Enrol { session: SESSION, code })) => assert_eq!(code.0, [5; 16]),
+        other => panic!("{other:?}"),
+    }
+    broker.handle_enrolment(Enrolment { session: SESSION, outcome }, Now::default());
+    let mut frames = Vec::new();
+    let mut rest = Vec::new();
+    while let Some(action) = broker.poll_action() {
+        match action {
+            Action::Send(_, bytes) => {
+                let (raw, _) = wire1::split_frame(&bytes, 255).expect("a frame").expect("whole");
+                frames.push(wire1::ServerFrame::decode(raw).expect("known").expect("not skipped"));
+            }
+            Action::Close(..) => rest.push("close"),
+            other => panic!("{other:?}"),
+        }
+    }
+    (frames, rest)
+}
+
+#[test]
+fn a_code_is_answered_by_a_device_or_a_goaway() {
+    let credential = || Credential::new([9; 32]);
+    let good = queue::Enrolled { device: carol(), credential: credential() };
+    let enrolled = Enrolled { device: carol(), credential: credential(), api: String::new() };
+    assert_eq!(answer_to_a_code(Ok(good)), (vec![wire1::ServerFrame::Enrolled(enrolled)], vec![]));
+    for (refusal, expected) in [
+        (Refusal::UnknownCode, Reason::Unauthorized),
+        (Refusal::TooManyDevices, Reason::Overloaded),
+        (Refusal::Unavailable, Reason::Overloaded),
+    ] {
+        let (frames, rest) = answer_to_a_code(Err(refusal));
+        assert!(matches!(frames[..], [wire1::ServerFrame::Goaway(goaway)] if goaway.reason == expected));
+        assert_eq!(rest, ["close"]);
     }
 }

@@ -172,6 +172,7 @@ fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tic
         shards: config.shards,
         connections_max: Some(config.connections_max),
         is_auth_required: false,
+        api_url: String::new(),
         session: session::server::Options {
             ping_interval: config.ping_interval,
             exchange_timeout: config.exchange_timeout,

@@ -99,6 +99,7 @@ fn shards<S: Store>(
             shard: id,
             shards: senders.len(),
             is_auth_required: options.is_auth_required,
+            api_url: options.api_url.as_str().into(),
             session: session.clone(),
         };
         Ok(Shard::new(shard::Parts {

@@ -34,6 +34,8 @@ pub struct Options {
     pub connections_max: Option<usize>,
     /// Whether devices must prove who they are.
     pub is_auth_required: bool,
+    /// The base URL of the API, as new devices are told it; at most 255 bytes, and may be empty.
+    pub api_url: String,
     /// The timing of device sessions.
     pub session: session::server::Options,
     /// How the API answers. Without hosts, devices are told its domain at the real port.

@@ -27,7 +27,7 @@ use super::links::Links;
 use super::stall::Stall;
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
-use crate::queue::{Admission, Command, Event, Page};
+use crate::queue::{Admission, Command, Enrolment, Event, Page};
 use crate::session::EndReason;
 use crate::tls::{ServerConfig, Tls};
 
@@ -56,6 +56,8 @@ pub(super) enum ToShard {
     Page(Page),
     /// Who was asked about.
     Admission(Admission),
+    /// What came of a code.
+    Enrolment(Enrolment),
     /// A device that is at home here.
     Arrival(Box<Arrival>),
 }
@@ -208,6 +210,7 @@ impl Shard {
                 Some(ToShard::Event(event)) => self.broker.handle_event(event, now),
                 Some(ToShard::Page(page)) => self.broker.handle_page(&page, now),
                 Some(ToShard::Admission(admission)) => self.broker.handle_admission(&admission, now),
+                Some(ToShard::Enrolment(enrolment)) => self.broker.handle_enrolment(enrolment, now),
                 Some(ToShard::Arrival(arrival)) => self.take_in(*arrival, now),
                 None => break,
             }

@@ -161,6 +161,9 @@ impl<S: Store> Storage<S> {
             (Asker::Shard(shard), Answer::Admission(admission)) => {
                 self.tell_shard(shard, ToShard::Admission(admission), told);
             }
+            (Asker::Shard(shard), Answer::Enrolment(enrolment)) => {
+                self.tell_shard(shard, ToShard::Enrolment(enrolment), told);
+            }
             // An ack is answered by nothing. A refused fetch means that the server is about to stop.
             (Asker::Shard(_), _) => {}
         }

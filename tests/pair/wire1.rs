@@ -15,10 +15,10 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(7_200);
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 const DEVICE_PATIENCE: Duration = Duration::from_secs(30);
 
-struct Pair {
-    now: Now,
-    server: server::Session,
-    device: device::Session,
+pub struct Pair {
+    pub now: Now,
+    pub server: server::Session,
+    pub device: device::Session,
     /// How many bytes arrive at once.
     chunk_bytes: usize,
     /// Whether the device's owner acks what it is told.
@@ -30,9 +30,9 @@ struct Pair {
 }
 
 #[derive(Default, Debug)]
-struct Told {
-    server: Vec<server::Event>,
-    device: Vec<device::Event>,
+pub struct Told {
+    pub server: Vec<server::Event>,
+    pub device: Vec<device::Event>,
 }
 
 /// What a device is told when it has been silent for so long, and the server is there.
@@ -50,7 +50,7 @@ fn connect() -> Connect {
 }
 
 impl Pair {
-    fn new(connect: Connect, receipts: Vec<Receipt>, chunk_bytes: usize) -> Pair {
+    pub fn new(connect: impl Into<device::Connect>, receipts: Vec<Receipt>, chunk_bytes: usize) -> Pair {
         let now = Now { monotonic: Monotonic::default(), wall: Wall(1_800_000_000_000) };
         let options = Arc::new(server::Options {
             ping_interval: Duration::from_secs(10),
@@ -89,7 +89,7 @@ impl Pair {
     }
 
     /// Carries bytes to and fro until both sides are silent.
-    fn run(&mut self) -> Told {
+    pub fn run(&mut self) -> Told {
         let mut told = Told::default();
         let now = self.now.monotonic;
         loop {
@@ -497,7 +497,7 @@ fn a_device_that_breaks_the_rules_is_told_which() {
         (&[0x42, 4], ProtocolError::BadValue("urgency")),
         (&[0x44, 0x40, 1], ProtocolError::Malformed("number")),
         (&[0x80, 0x48, 0x01], ProtocolError::FrameTooLong),
-        (&[0x8c, 0], ProtocolError::NotSupported("ENROL")),
+        (&[0x8c, 0], ProtocolError::Malformed("code")),
     ];
     for (bytes, error) in cases {
         let mut pair = Pair::connected(usize::MAX);

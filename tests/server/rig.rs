@@ -68,6 +68,7 @@ pub fn options(certificates: &Arc<Certificates>) -> Options {
         shards: 1,
         connections_max: None,
         is_auth_required: false,
+        api_url: String::new(),
         session: session::server::Options {
             ping_interval: Duration::from_secs(3600),
             exchange_timeout: PATIENCE,

@@ -47,6 +47,7 @@ fn device_form(frame: &DeviceFrame) -> Value {
     let name = frame.name();
     match frame {
         DeviceFrame::Connect(connect) => connect_form(connect),
+        DeviceFrame::Enrol(code) => json!({"frame": name, "code": hex(&code.0)}),
         DeviceFrame::Ping | DeviceFrame::Flush => json!({"frame": name}),
         DeviceFrame::Ack(count) => json!({"frame": name, "count": count}),
         DeviceFrame::Urgency(least) => json!({"frame": name, "least": least.name()}),
@@ -81,6 +82,12 @@ fn server_form(frame: &ServerFrame) -> Value {
             "time_ms": connack.time.0,
             "keepalive_max_s": connack.keepalive_max.as_secs(),
             "window": connack.window,
+        }),
+        ServerFrame::Enrolled(enrolled) => json!({
+            "frame": name,
+            "device_id": enrolled.device.as_str(),
+            "credential": hex(enrolled.credential.as_bytes()),
+            "api": enrolled.api,
         }),
         ServerFrame::Pong => json!({"frame": name}),
         ServerFrame::App(number, app) => {

@@ -107,7 +107,7 @@ impl Tap {
             DeviceFrame::Urgency(least) => passed.push(Passed::Least(least)),
             DeviceFrame::Flush => passed.push(Passed::Flush),
             DeviceFrame::Receipt(receipt) => passed.push(Passed::Receipt(receipt)),
-            DeviceFrame::Ping | DeviceFrame::Keepalive(_) | DeviceFrame::Bye(_) => {}
+            DeviceFrame::Ping | DeviceFrame::Keepalive(_) | DeviceFrame::Bye(_) | DeviceFrame::Enrol(_) => {}
         }
         Some(used)
     }
@@ -174,7 +174,7 @@ impl Tap {
                 passed.push(Passed::Broadcast);
             }
             ServerFrame::Goaway(goaway) => self.last_words = Some(goaway.reason),
-            ServerFrame::Connack(_) | ServerFrame::Pong => {}
+            ServerFrame::Connack(_) | ServerFrame::Enrolled(_) | ServerFrame::Pong => {}
         }
         Some(used)
     }

@@ -226,6 +226,7 @@ impl World {
                 shard: ShardId(shard),
                 shards: SHARDS,
                 is_auth_required: false,
+                api_url: "".into(),
                 session: session.clone(),
             };
             Broker::new(options, self.queue.channel())

@@ -58,7 +58,7 @@ pub fn line(event: &Event) -> Option<Line<'_>> {
             after: format_duration(goaway.after),
             spread: format_duration(goaway.spread),
         },
-        Event::Pinged { .. } | Event::Confirmed => return None,
+        Event::Pinged { .. } | Event::Confirmed | Event::Enrolled(_) => return None,
         Event::Warned { reason } => Line::Warned { reason },
         Event::Broken { reason } => Line::Broken { reason },
         Event::Cookie(cookie) => Line::Cookie { cookie },

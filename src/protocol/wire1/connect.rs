@@ -153,7 +153,7 @@ fn window(count: u64) -> Result<usize, ProtocolError> {
     count.ok_or(ProtocolError::BadValue("window"))
 }
 
-fn device_id(bytes: &[u8]) -> Result<DeviceId, ProtocolError> {
+pub(super) fn device_id(bytes: &[u8]) -> Result<DeviceId, ProtocolError> {
     let id = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
     id.ok_or(ProtocolError::BadValue("device id"))
 }
@@ -215,7 +215,7 @@ pub(super) fn take_level(reader: &mut Reader<'_>) -> Result<Level, ProtocolError
 }
 
 /// What is left of a body: extensions in the order of their ids, of which none is known yet.
-fn extensions(mut reader: Reader<'_>) -> Result<(), ProtocolError> {
+pub(super) fn extensions(mut reader: Reader<'_>) -> Result<(), ProtocolError> {
     let mut last = None;
     while !reader.is_empty() {
         let id = reader.varint("extension")?;

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use super::enrolment::decode_code;
 use super::frame::{put_body, put_number};
 use super::reader::Reader;
 use super::{Connect, ProtocolError, RawFrame, Reason, kinds};
-use crate::base::{MessageId, Urgency};
+use crate::base::{CodeSecret, MessageId, Urgency};
 
 /// A frame from a device to its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceFrame {
     /// Who the device is and what it has: the first frame, and only that.
     Connect(Box<Connect>),
+    /// A one-time code that makes a device of its sender: a first frame, in place of CONNECT.
+    Enrol(CodeSecret),
     /// Asks for a PONG.
     Ping,
     /// Asks for all that waits, whatever its urgency.
@@ -87,7 +90,7 @@ impl DeviceFrame {
             RawFrame::Number(kinds::BYE, code) => DeviceFrame::Bye(Reason::from_code(code)),
             RawFrame::Body(kinds::CONNECT, body) => DeviceFrame::Connect(Box::new(Connect::decode(body)?)),
             RawFrame::Body(kinds::RECEIPT, body) => DeviceFrame::Receipt(Receipt::decode(body)?),
-            RawFrame::Body(kinds::ENROL, _) => return Err(ProtocolError::NotSupported("ENROL")),
+            RawFrame::Body(kinds::ENROL, body) => DeviceFrame::Enrol(decode_code(body)?),
             other => return other.refusal().map_or(Ok(None), Err),
         }))
     }
@@ -97,6 +100,7 @@ impl DeviceFrame {
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
         match self {
             DeviceFrame::Connect(connect) => put_body(out, kinds::CONNECT, &[&connect.encode()?]),
+            DeviceFrame::Enrol(code) => put_body(out, kinds::ENROL, &[&code.0]),
             DeviceFrame::Ping => out.push(kinds::PING),
             DeviceFrame::Flush => out.push(kinds::FLUSH),
             DeviceFrame::Ack(count) => put_number(out, kinds::ACK, *count),
@@ -114,6 +118,7 @@ impl DeviceFrame {
     pub fn name(&self) -> &'static str {
         match self {
             DeviceFrame::Connect(_) => "CONNECT",
+            DeviceFrame::Enrol(_) => "ENROL",
             DeviceFrame::Ping => "PING",
             DeviceFrame::Flush => "FLUSH",
             DeviceFrame::Ack(_) => "ACK",

@@ -21,9 +21,6 @@ pub enum ProtocolError {
     /// An extension that is not known and may not be skipped.
     #[error("unknown extension {0}")]
     UnknownExtension(u64),
-    /// A frame that is reserved, but not spoken yet.
-    #[error("{0} is not supported")]
-    NotSupported(&'static str),
     /// A known frame in the wrong state, or from the wrong side.
     #[error("{0} was not due")]
     Unexpected(&'static str),
@@ -44,7 +41,6 @@ impl ProtocolError {
             ProtocolError::FrameTooLong => Reason::FrameTooLong,
             ProtocolError::BadValue(_) => Reason::BadValue,
             ProtocolError::UnknownExtension(_) => Reason::UnknownExtension,
-            ProtocolError::NotSupported(_) => Reason::NotSupported,
             ProtocolError::Unexpected(_) | ProtocolError::Violation(_) => Reason::UnexpectedFrame,
             ProtocolError::BadAck => Reason::BadAck,
         }

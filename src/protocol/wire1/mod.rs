@@ -4,6 +4,7 @@
 mod broadcast;
 mod connect;
 mod device_frame;
+mod enrolment;
 mod error;
 mod frame;
 mod reader;
@@ -16,6 +17,7 @@ pub use super::broadcast::Broadcast;
 pub use broadcast::encode_broadcast;
 pub use connect::{Connack, Connect};
 pub use device_frame::{DeviceFrame, Outcome, Receipt};
+pub use enrolment::Enrolled;
 pub use error::ProtocolError;
 pub use frame::{RawFrame, kinds, split_frame};
 pub use reason::Reason;
@@ -32,6 +34,8 @@ pub const SERVER_BODY_BYTES_MAX: usize = 65_535;
 pub const PAYLOAD_BYTES_MAX: usize = 32 * 1024;
 /// Longest credential in a CONNECT, in bytes: a key of 256 bits and as much again around it.
 pub const CREDENTIAL_BYTES_MAX: usize = 64;
+/// Longest base URL of an API in an ENROLLED, in bytes: what one byte of length can say.
+pub const API_BYTES_MAX: usize = 255;
 /// Longest image in a CONNECT, in bytes: what one byte of length can say.
 pub const IMAGE_BYTES_MAX: usize = 255;
 /// Most channels in a CONNECT. One is deployed; the rest is room.

@@ -7,8 +7,8 @@ use super::device_frame::urgency;
 use super::frame::put_body;
 use super::reader::{Reader, VARINT_MAX, put_varint};
 use super::{
-    APPS_MAX, Broadcast, Connack, EXPIRY_SECONDS_MAX, PAYLOAD_BYTES_MAX, ProtocolError, RawFrame, Reason,
-    SERVER_BODY_BYTES_MAX, kinds,
+    APPS_MAX, Broadcast, Connack, EXPIRY_SECONDS_MAX, Enrolled, PAYLOAD_BYTES_MAX, ProtocolError, RawFrame,
+    Reason, SERVER_BODY_BYTES_MAX, kinds,
 };
 use crate::base::{AppId, MessageId, Payload, Urgency};
 
@@ -17,6 +17,8 @@ use crate::base::{AppId, MessageId, Payload, Urgency};
 pub enum ServerFrame {
     /// The device is let in: the first frame, unless it is GOAWAY.
     Connack(Connack),
+    /// The sender of a code is a device now: the answer to ENROL, unless it is GOAWAY.
+    Enrolled(Enrolled),
     /// The answer to PING.
     Pong,
     /// From now on this number means this app.
@@ -83,7 +85,7 @@ impl ServerFrame {
             RawFrame::Body(kinds::MESSAGE, body) => ServerFrame::Message(Message::decode(body)?),
             RawFrame::Body(kinds::BROADCAST, body) => ServerFrame::Broadcast(Broadcast::decode(body)?),
             RawFrame::Body(kinds::GOAWAY, body) => ServerFrame::Goaway(Goaway::decode(body)?),
-            RawFrame::Body(kinds::ENROLLED, _) => return Err(ProtocolError::NotSupported("ENROLLED")),
+            RawFrame::Body(kinds::ENROLLED, body) => ServerFrame::Enrolled(Enrolled::decode(body)?),
             other => return other.refusal().map_or(Ok(None), Err),
         }))
     }
@@ -95,6 +97,7 @@ impl ServerFrame {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             ServerFrame::Connack(connack) => put_body(out, kinds::CONNACK, &[&connack.encode()]),
+            ServerFrame::Enrolled(enrolled) => put_body(out, kinds::ENROLLED, &[&enrolled.encode()]),
             ServerFrame::Pong => out.push(kinds::PONG),
             ServerFrame::App(number, app) => {
                 put_body(out, kinds::APP, &[&[number.0], app.as_str().as_bytes()])
@@ -109,6 +112,7 @@ impl ServerFrame {
     pub fn name(&self) -> &'static str {
         match self {
             ServerFrame::Connack(_) => "CONNACK",
+            ServerFrame::Enrolled(_) => "ENROLLED",
             ServerFrame::Pong => "PONG",
             ServerFrame::App(..) => "APP",
             ServerFrame::Message(_) => "MESSAGE",

@@ -3,9 +3,10 @@
 //! and keeps no levels.
 //!
 //! ```text
-//!  new (version, CONNECT) ──▶ wire 0 or wire 1 ── end, leave, silence, what was not due ──▶ Ended
+//!  new (version, CONNECT or ENROL) ──▶ wire 0, wire 1 or enrolment ── end, leave, silence, what was not due ──▶ Ended
 //! ```
 
+mod enrolment;
 mod wire0;
 mod wire1;
 
@@ -15,10 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::enrolment::Enrolment;
 use super::EndReason;
-use crate::base::{AppId, MessageId, Monotonic, Payload, Urgency};
+use crate::base::{AppId, CodeSecret, MessageId, Monotonic, Payload, Urgency};
 use crate::protocol;
-use crate::protocol::wire1::{Goaway, Receipt};
+use crate::protocol::wire1::{Enrolled, Goaway, Receipt};
 
 pub use crate::protocol::broadcast::Broadcast;
 pub use wire1::{RECEIPTS_MAX, Unconfirmed};
@@ -44,6 +46,8 @@ pub enum Connect {
     Wire0(protocol::wire0::Connect),
     /// On wire 1.
     Wire1(protocol::wire1::Connect),
+    /// On wire 1, of somebody who is no device yet and has a code.
+    Enrol(CodeSecret),
 }
 
 /// What the device would say of itself does not fit its wire.
@@ -70,6 +74,7 @@ pub struct Session {
 enum State {
     Wire0(wire0::Conversation),
     Wire1(Box<wire1::Conversation>),
+    Enrolment(Enrolment),
     /// What is told and acked now is for the next session to say.
     Ended(Option<Box<wire1::Conversation>>),
 }
@@ -90,6 +95,9 @@ pub enum Event {
         /// the device's own on wire 1, as the server granted it.
         interval: Duration,
     },
+    /// The server has made a device of the code's sender: to be stored before anything else, for the code is
+    /// used now. Then [`Session::leave`], and a session of that device.
+    Enrolled(Enrolled),
     /// News of a channel: to be stored together with the level, then [acked](Session::ack).
     Broadcast(Broadcast),
     /// A message: to be stored, then [acked](Session::ack).
@@ -171,6 +179,7 @@ impl Session {
                     wire1::Conversation::new(connect, receipts, exchange_timeout, &mut rim, now)?;
                 State::Wire1(Box::new(conversation))
             }
+            Connect::Enrol(code) => State::Enrolment(Enrolment::new(code, exchange_timeout, &mut rim, now)),
         };
         Ok(Session { state, rim })
     }
@@ -183,6 +192,7 @@ impl Session {
         let outcome = match &mut self.state {
             State::Wire0(conversation) => conversation.handle_bytes(bytes, &mut self.rim, now),
             State::Wire1(conversation) => conversation.handle_bytes(bytes, &mut self.rim, now),
+            State::Enrolment(enrolment) => enrolment.handle_bytes(bytes, &mut self.rim),
             State::Ended(_) => Ok(()),
         };
         self.end_if_failed(outcome);
@@ -209,6 +219,10 @@ impl Session {
             State::Wire1(mut conversation) => {
                 conversation.end(&reason, &mut self.rim);
                 Some(conversation)
+            }
+            State::Enrolment(mut enrolment) => {
+                enrolment.end(&reason, &mut self.rim);
+                None
             }
             State::Ended(last) => {
                 self.state = State::Ended(last);
@@ -269,7 +283,7 @@ impl Session {
     pub fn unconfirmed(&self) -> Unconfirmed {
         match &self.state {
             State::Wire1(conversation) | State::Ended(Some(conversation)) => conversation.unconfirmed(),
-            State::Wire0(_) | State::Ended(None) => Unconfirmed::default(),
+            State::Wire0(_) | State::Enrolment(_) | State::Ended(None) => Unconfirmed::default(),
         }
     }
 
@@ -304,6 +318,7 @@ impl Session {
         match &self.state {
             State::Wire0(conversation) => Some(conversation.next_deadline()),
             State::Wire1(conversation) => Some(conversation.next_deadline()),
+            State::Enrolment(enrolment) => Some(enrolment.next_deadline()),
             State::Ended(_) => None,
         }
     }

@@ -341,7 +341,9 @@ impl Conversation {
                 open.take(None, Progress::Untold, self.window)?;
                 rim.tell(Event::Broadcast(broadcast));
             }
-            ServerFrame::Connack(_) => return Err(ProtocolError::Unexpected("CONNACK")),
+            ServerFrame::Connack(_) | ServerFrame::Enrolled(_) => {
+                return Err(ProtocolError::Unexpected(frame.name()));
+            }
             ServerFrame::Goaway(_) => {}
         }
         Ok(())

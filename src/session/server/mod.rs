@@ -21,8 +21,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::EndReason;
-use crate::base::{AppId, ChannelId, DeviceId, Level, MessageId, Monotonic, Now, Payload, Urgency, Wall};
-use crate::protocol::wire1::{Reason, Receipt};
+use crate::base::{
+    AppId, ChannelId, CodeSecret, DeviceId, Level, MessageId, Monotonic, Now, Payload, Urgency, Wall,
+};
+use crate::protocol::wire1::{Enrolled, Reason, Receipt};
 use crate::protocol::{self, Wire};
 
 /// What the sessions of a server have in common.
@@ -67,6 +69,9 @@ struct Rim {
 pub enum Event {
     /// A device has introduced itself: it waits for [`Session::accept`] or [`Session::refuse`].
     Connect(Box<Introduction>),
+    /// Somebody would like to become a device, by this code, and waits for [`Session::enrol`] or
+    /// [`Session::refuse`].
+    Enrol(CodeSecret),
     /// The device has stored the so many oldest deliveries in flight.
     Acked(usize),
     /// The least urgency that the device wants from now on.
@@ -223,6 +228,17 @@ impl Session {
         }
     }
 
+    /// Tells the one whom [`Event::Enrol`] announced which device it is now. It has to connect anew.
+    ///
+    /// # Panics
+    /// If none waits for it.
+    pub fn enrol(&mut self, enrolled: Enrolled, now: Monotonic) {
+        match &mut self.state {
+            State::Wire1(conversation) => conversation.enrol(enrolled, &mut self.rim, now),
+            _ => panic!("enrol follows Event::Enrol"),
+        }
+    }
+
     /// Turns the device away, telling it the reason, such as [`Reason::HostMismatch`]. On wire 0 one that is
     /// [`Reason::Unauthorized`] is told as far as it can hear; then it may be in the middle of an exchange.
     ///
@@ -350,7 +366,7 @@ impl Session {
             return;
         }
         // A device that is gone before the owner has heard of it need not be announced.
-        self.rim.events.retain(|event| !matches!(event, Event::Connect(_)));
+        self.rim.events.retain(|event| !matches!(event, Event::Connect(_) | Event::Enrol(_)));
         self.state = State::Ended { untold: Some(reason) };
     }
 

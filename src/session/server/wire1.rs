@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  AwaitConnect ──CONNECT──▶ AwaitAccept ──accept (CONNACK)──▶ Open
-//!                            Event::Connect
+//!            │               Event::Connect
+//!            └──ENROL──▶ AwaitEnrolment ──enrol (ENROLLED)──▶ Enrolled ── BYE ──▶ ended
+//!                        Event::Enrol
 //!
 //!  Open:  deliver: [APP] MESSAGE, BROADCAST ──▶ in flight ── ACK ──▶ Event::Acked
 //!         PING ──▶ PONG      URGENCY, FLUSH, RECEIPT ──▶ events      KEEPALIVE ──▶ a new deadline
@@ -20,7 +22,7 @@ use super::{Event, Introduction, Message, Options, Rim, Stop};
 use crate::base::{AppId, Monotonic, Now};
 use crate::protocol::wire1::{
     self, APPS_MAX, AppNumber, Connack, Connect, DEVICE_BODY_BYTES_MAX, DeviceFrame, EXPIRY_SECONDS_MAX,
-    Goaway, ProtocolError, Reason, ServerFrame, WINDOW_BYTES_MAX, split_frame,
+    Enrolled, Goaway, ProtocolError, Reason, ServerFrame, WINDOW_BYTES_MAX, split_frame,
 };
 use crate::session::EndReason;
 
@@ -44,8 +46,18 @@ pub(super) struct Conversation {
 
 #[derive(Debug)]
 enum State {
-    AwaitConnect { deadline: Monotonic },
-    AwaitAccept { keepalive: Duration, window: usize },
+    AwaitConnect {
+        deadline: Monotonic,
+    },
+    AwaitAccept {
+        keepalive: Duration,
+        window: usize,
+    },
+    AwaitEnrolment,
+    /// It has what it came for, and takes its leave.
+    Enrolled {
+        deadline: Monotonic,
+    },
     Open(Box<Open>),
 }
 
@@ -123,8 +135,16 @@ impl Conversation {
                 rim.tell(Event::Connect(Box::new((*connect).into())));
                 Ok(())
             }
+            (State::AwaitConnect { .. }, DeviceFrame::Enrol(code)) => {
+                self.state = State::AwaitEnrolment;
+                rim.tell(Event::Enrol(code));
+                Ok(())
+            }
             (State::Open(open), frame) => open.handle_frame(frame, rim, now),
-            (State::AwaitAccept { .. }, DeviceFrame::Bye(reason)) => Err(EndReason::Left(reason)),
+            (
+                State::AwaitAccept { .. } | State::AwaitEnrolment | State::Enrolled { .. },
+                DeviceFrame::Bye(reason),
+            ) => Err(EndReason::Left(reason)),
             (_, frame) => Err(ProtocolError::Unexpected(frame.name()).into()),
         }
     }
@@ -147,6 +167,14 @@ impl Conversation {
             in_flight: InFlight::default(),
             apps: Apps::default(),
         }));
+    }
+
+    /// # Panics
+    /// If nobody waits for it.
+    pub fn enrol(&mut self, enrolled: Enrolled, rim: &mut Rim, now: Monotonic) {
+        assert!(matches!(self.state, State::AwaitEnrolment), "enrol follows Event::Enrol");
+        send(&ServerFrame::Enrolled(enrolled), rim);
+        self.state = State::Enrolled { deadline: now + rim.options.exchange_timeout };
     }
 
     pub fn room(&self) -> usize {
@@ -199,8 +227,8 @@ impl Conversation {
 
     pub fn next_deadline(&self) -> Option<Monotonic> {
         match &self.state {
-            State::AwaitConnect { deadline } => Some(*deadline),
-            State::AwaitAccept { .. } => None,
+            State::AwaitConnect { deadline } | State::Enrolled { deadline } => Some(*deadline),
+            State::AwaitAccept { .. } | State::AwaitEnrolment => None,
             State::Open(open) => Some(open.acked_by.map_or(open.heard_by, |by| by.min(open.heard_by))),
         }
     }
@@ -224,7 +252,9 @@ impl Open {
                 self.heard_by = now + self.silence_max;
             }
             DeviceFrame::Bye(reason) => return Err(EndReason::Left(reason)),
-            DeviceFrame::Connect(_) => return Err(ProtocolError::Unexpected("CONNECT").into()),
+            DeviceFrame::Connect(_) | DeviceFrame::Enrol(_) => {
+                return Err(ProtocolError::Unexpected(frame.name()).into());
+            }
         }
         Ok(())
     }
