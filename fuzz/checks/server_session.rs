@@ -10,11 +10,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lomiri_push::base::{AppId, Level, MessageId, Now, Payload, Seq, Urgency, Wall};
+use lomiri_push::base::{AppId, Credential, Level, MessageId, Now, Payload, Seq, Urgency, Wall};
 use lomiri_push::protocol::Wire;
 use lomiri_push::protocol::broadcast::Missing;
 use lomiri_push::protocol::wire0::{self, ANSWER_BODY_BYTES_MAX, CONNECT_BODY_BYTES_MAX, ServerMessage};
-use lomiri_push::protocol::wire1::{self, Reason, SERVER_BODY_BYTES_MAX, ServerFrame};
+use lomiri_push::protocol::wire1::{self, Enrolled, Reason, SERVER_BODY_BYTES_MAX, ServerFrame};
 use lomiri_push::session::EndReason;
 use lomiri_push::session::server::{Event, Message, Options, Session, Stop};
 
@@ -118,9 +118,14 @@ impl Server {
         if self.has_ended {
             // A device that is gone at once need not have been announced.
             let news = self.told.events.split_off(heard);
-            self.told.events.extend(news.into_iter().filter(|event| !matches!(event, Event::Connect(_))));
-        } else if let Some(Event::Connect(_)) = self.told.events.get(heard) {
-            self.answer_connect();
+            let is_told = |event: &Event| !matches!(event, Event::Connect(_) | Event::Enrol(_));
+            self.told.events.extend(news.into_iter().filter(is_told));
+        } else {
+            match self.told.events.get(heard) {
+                Some(Event::Connect(_)) => self.answer_connect(),
+                Some(Event::Enrol(_)) => self.answer_enrol(),
+                _ => {}
+            }
         }
         self.check_due_bytes();
     }
@@ -133,6 +138,14 @@ impl Server {
         }
         self.take_out();
         self.due_bytes = 0;
+    }
+
+    fn answer_enrol(&mut self) {
+        match self.is_refusing {
+            true => self.session.refuse(Reason::Unauthorized),
+            false => self.session.enrol(enrolled(), self.now.monotonic),
+        }
+        self.take_out();
     }
 
     /// What a device on wire 0 can make a session keep is less than the longest message that is due.
@@ -284,6 +297,14 @@ impl Server {
             self.jump();
         }
         assert!(self.has_ended, "a session that is left alone ends");
+    }
+}
+
+fn enrolled() -> Enrolled {
+    Enrolled {
+        device: "carol".parse().expect("a valid id"),
+        credential: Credential::new([7; 32]),
+        api: "https://push.example".into(),
     }
 }
 
