@@ -185,7 +185,7 @@ pub struct Enrolment {
 }
 
 /// A device that has just become a user's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Enrolled {
     /// Its id, random.
     pub device: DeviceId,

@@ -8,6 +8,7 @@ mod levels;
 mod limits;
 mod model;
 mod pending;
+mod people;
 mod rates;
 mod tokens;
 mod users;
