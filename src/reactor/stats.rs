@@ -41,6 +41,8 @@ pub(super) struct QueueStats {
     pending_bytes: Counter,
     devices: Counter,
     registrations: Counter,
+    enrolled: Counter,
+    tracked: Counter,
 }
 
 /// A number that one thread writes and any may read.
@@ -97,6 +99,8 @@ impl Stats {
             ("pending_bytes", self.queue.pending_bytes.read()),
             ("devices", self.queue.devices.read()),
             ("registrations", self.queue.registrations.read()),
+            ("enrolled", self.queue.enrolled.read()),
+            ("tracked", self.queue.tracked.read()),
         ]
     }
 }
@@ -128,6 +132,8 @@ impl QueueStats {
         self.pending_bytes.set(queue.bytes);
         self.devices.set(queue.devices as u64);
         self.registrations.set(queue.registrations as u64);
+        self.enrolled.set(queue.enrolled as u64);
+        self.tracked.set(queue.tracked as u64);
     }
 }
 
