@@ -12,6 +12,8 @@ use rustls::unbuffered::{
 };
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 
+use super::trust::NOT_PINNED;
+
 /// Most bytes kept between two reads: the longest record there is (RFC 5246, section 6.2.3, which
 /// allows more than TLS 1.3 does), so a peer's handshake message spread over records must fit it too.
 const PARTIAL_BYTES_MAX: usize = 5 + 16_384 + 2_048;
@@ -57,7 +59,10 @@ pub struct Status {
 pub enum TlsError {
     /// The peer broke the protocol, its certificate did not hold, or no common ground was found.
     #[error("TLS: {0}")]
-    Rustls(#[from] rustls::Error),
+    Rustls(rustls::Error),
+    /// The peer's certificate is not the one that it is known by.
+    #[error("TLS: the server's certificate is not the pinned one")]
+    NotPinned,
     /// The peer's handshake message is longer than any that makes sense here.
     #[error("TLS: handshake message too long")]
     HandshakeTooLong,
@@ -74,6 +79,12 @@ pub enum TlsError {
     /// The owner wrote to a connection that it had closed or that had failed.
     #[error("TLS: write to a closed connection")]
     Over,
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> TlsError {
+        if error == NOT_PINNED { TlsError::NotPinned } else { TlsError::Rustls(error) }
+    }
 }
 
 pub(super) enum Side {

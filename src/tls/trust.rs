@@ -15,6 +15,10 @@ use super::certificates::certificates_in;
 use super::config::ConfigError;
 use crate::base::Pin;
 
+/// What rustls passes on when the certificate is not the pinned one.
+pub(super) const NOT_PINNED: Error =
+    Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+
 /// Which servers a device talks to.
 #[derive(Clone, Debug)]
 pub enum Trust {
@@ -129,9 +133,7 @@ impl ServerCertVerifier for Holder {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.pin {
-            Some(pin) if pin != Pin::of(end_entity) => {
-                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-            }
+            Some(pin) if pin != Pin::of(end_entity) => Err(NOT_PINNED),
             _ => Ok(ServerCertVerified::assertion()),
         }
     }
