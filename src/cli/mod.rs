@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand. Reads arguments and configuration, and hands each layer
 //! its own options.
 
+#[cfg(feature = "device")]
+mod authority;
 #[cfg(feature = "server")]
 mod certificates;
 #[cfg(feature = "server")]
@@ -9,14 +11,22 @@ mod config;
 mod connect;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(feature = "device")]
+mod enrol;
+mod http;
 mod logging;
 #[cfg(feature = "server")]
+mod operator;
+#[cfg(feature = "server")]
 mod own_certificate;
+#[cfg(feature = "device")]
+mod registration;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "device")]
+mod state_folder;
 #[cfg(feature = "server")]
 mod ticket_keys;
-#[cfg(feature = "server")]
 mod whole_file;
 
 use std::io::{self, Write};
@@ -37,10 +47,34 @@ struct CommandLine {
 enum Command {
     #[cfg(feature = "server")]
     Serve(Box<serve::Arguments>),
+    #[cfg(feature = "server")]
+    EnrolCode(operator::enrol_code::Arguments),
+    #[cfg(feature = "server")]
+    Devices(operator::devices::Arguments),
+    #[cfg(feature = "server")]
+    Revoke(operator::revoke::Arguments),
+    #[cfg(feature = "server")]
+    Erase(operator::erase::Arguments),
+    #[cfg(feature = "server")]
+    AppKey(operator::app_key::Arguments),
     #[cfg(feature = "device")]
     Connect(Box<connect::Arguments>),
+    /// Makes this machine a device
+    #[cfg(feature = "device")]
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    #[cfg(feature = "device")]
+    Register(registration::Register),
+    #[cfg(feature = "device")]
+    Unregister(registration::Unregister),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+}
+
+#[cfg(feature = "device")]
+#[derive(clap::Subcommand)]
+enum DeviceCommand {
+    Enrol(enrol::Arguments),
 }
 
 /// Why a command did not do what it was asked to.
@@ -61,8 +95,24 @@ pub fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         #[cfg(feature = "server")]
         Command::Serve(arguments) => serve::run(*arguments),
+        #[cfg(feature = "server")]
+        Command::EnrolCode(arguments) => operator::enrol_code::run(arguments),
+        #[cfg(feature = "server")]
+        Command::Devices(arguments) => operator::devices::run(arguments),
+        #[cfg(feature = "server")]
+        Command::Revoke(arguments) => operator::revoke::run(arguments),
+        #[cfg(feature = "server")]
+        Command::Erase(arguments) => operator::erase::run(arguments),
+        #[cfg(feature = "server")]
+        Command::AppKey(arguments) => operator::app_key::run(arguments),
         #[cfg(feature = "device")]
         Command::Connect(arguments) => connect::run(*arguments),
+        #[cfg(feature = "device")]
+        Command::Device(DeviceCommand::Enrol(arguments)) => enrol::run(&arguments),
+        #[cfg(feature = "device")]
+        Command::Register(arguments) => arguments.run(),
+        #[cfg(feature = "device")]
+        Command::Unregister(arguments) => arguments.run(),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(arguments),
     };
@@ -103,12 +153,24 @@ impl Failure {
 }
 
 /// Writes one line to stdout. Whoever reads it may have gone, and had what they wanted.
-#[cfg(feature = "server")]
 fn say(line: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Run(format!("cannot write to stdout: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// clap checks a command only when it is run, and not at all in release.
+    #[test]
+    fn every_command_is_well_formed() {
+        CommandLine::command().debug_assert();
     }
 }

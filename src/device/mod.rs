@@ -6,5 +6,6 @@ mod connection;
 pub mod keepalive;
 pub mod lifeline;
 pub mod reconnect;
+pub mod state;
 
 pub use connection::{ConnectError, Connection, Interrupter, Server};

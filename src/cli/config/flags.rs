@@ -56,9 +56,36 @@ pub struct Flags {
     /// Device loops [default: one a core]
     #[arg(long, value_name = "NUMBER")]
     shards: Option<String>,
-    /// How devices prove who they are; only `open` so far
-    #[arg(long, value_name = "open")]
+    /// How devices prove who they are: `required`, by a credential, or `open`, not at all [default: open]
+    #[arg(long, value_name = "MODE")]
     device_auth: Option<String>,
+    /// Where enrolled devices reach the HTTP API [default: what http_addr and its certificate tell]
+    #[arg(long, value_name = "URL")]
+    api_url: Option<String>,
+    /// Messages a minute to one token; 0 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    token_rate_per_minute: Option<String>,
+    /// Messages at once to one token [default: 100]
+    #[arg(long, value_name = "NUMBER")]
+    token_burst: Option<String>,
+    /// Messages a minute for one app; 0 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    app_rate_per_minute: Option<String>,
+    /// Messages at once for one app [default: 10000]
+    #[arg(long, value_name = "NUMBER")]
+    app_burst: Option<String>,
+    /// Messages a minute to one user; 0 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    user_rate_per_minute: Option<String>,
+    /// Messages at once to one user [default: 1000]
+    #[arg(long, value_name = "NUMBER")]
+    user_burst: Option<String>,
+    /// For how long it is kept what became of messages that were sent through /v1 [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    state_retention: Option<String>,
+    /// Of how many messages at most [default: 100000]
+    #[arg(long, value_name = "NUMBER")]
+    state_rows_max: Option<String>,
     /// Pending messages of one app on one device [default: 100]
     #[arg(long, value_name = "NUMBER")]
     max_notifications_per_app: Option<String>,
@@ -83,6 +110,11 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Those by which a command finds a running server.
+    pub fn of_server(http_addr: Option<String>, data_dir: Option<String>) -> Flags {
+        Flags { http_addr, data_dir, ..Flags::default() }
+    }
+
     /// The flags that were given, as the keys they stand for and their values.
     pub fn given(self) -> impl Iterator<Item = (&'static str, String)> {
         let flags = [
@@ -104,6 +136,15 @@ impl Flags {
             ("data_dir", self.data_dir),
             ("shards", self.shards),
             ("device_auth", self.device_auth),
+            ("api_url", self.api_url),
+            ("token_rate_per_minute", self.token_rate_per_minute),
+            ("token_burst", self.token_burst),
+            ("app_rate_per_minute", self.app_rate_per_minute),
+            ("app_burst", self.app_burst),
+            ("user_rate_per_minute", self.user_rate_per_minute),
+            ("user_burst", self.user_burst),
+            ("state_retention", self.state_retention),
+            ("state_rows_max", self.state_rows_max),
             ("max_notifications_per_app", self.max_notifications_per_app),
             ("payload_bytes_max", self.payload_bytes_max),
             ("body_bytes_max", self.body_bytes_max),

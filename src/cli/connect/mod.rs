@@ -4,26 +4,24 @@ mod line;
 mod printer;
 mod reconnecting;
 mod signals;
+mod who;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use printer::{Printer, Stop};
 use reconnecting::stay;
 use signals::Stopping;
+use who::{Who, WhoArguments};
 
 use super::{Failure, logging};
-use crate::base::{ChannelId, DeviceId, Level, Urgency, parse_duration};
+use crate::base::{ChannelId, Level, Urgency, parse_duration};
 use crate::device::keepalive::{KEEPALIVE_SECONDS_MAX, Learner};
 use crate::device::lifeline::Lifeline;
 use crate::device::{Connection, Server};
-use crate::protocol::wire1::CREDENTIAL_BYTES_MAX;
 use crate::protocol::{wire0, wire1};
 use crate::session::device::{Event, Options, Session};
-use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
+use crate::tls::DeviceOptions;
 
 /// How long a device stays silent that learns nothing: less than most NATs forget in.
 const KEEPALIVE_DEFAULT: Duration = Duration::from_secs(240);
@@ -40,17 +38,8 @@ pub struct Arguments {
     /// What to speak: 0, as deployed phones do, or 1, which costs a fraction of the bytes
     #[arg(long, value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     wire: u8,
-    /// Where the server listens for devices
-    #[arg(long, value_name = "HOST:PORT")]
-    addr: String,
     #[command(flatten)]
-    trust: TrustArguments,
-    /// The name in the server's certificate [default: the host of --addr]
-    #[arg(long, value_name = "NAME")]
-    domain: Option<String>,
-    /// Who to connect as: 1 to 128 characters of ASCII without space
-    #[arg(long, value_name = "ID")]
-    device_id: DeviceId,
+    who: WhoArguments,
     /// The device's model, for system broadcasts
     #[arg(long, value_name = "NAME", default_value = "?")]
     model: String,
@@ -71,9 +60,6 @@ pub struct Arguments {
     /// and 192 s at last. The silence begins at a minute and grows to what the network bears, which is forgotten at exit
     #[arg(long)]
     reconnect: bool,
-    /// A file with the credential, on wire 1: at most 64 bytes, taken as they are
-    #[arg(long, value_name = "FILE")]
-    credential_file: Option<PathBuf>,
     /// Offer the server a key exchange that quantum computers will not break: 1.2 kB more each way
     #[arg(long)]
     post_quantum: bool,
@@ -86,25 +72,15 @@ pub struct Arguments {
     json: bool,
 }
 
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct TrustArguments {
-    /// Believe a server whose certificate is, or leads to, one in this PEM file
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Believe any server: for tries on one's own machine
-    #[arg(long)]
-    insecure: bool,
-}
-
 /// Stays connected until the session ends, the count is reached or a signal comes.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start();
-    let server = server(&arguments)?;
+    let tls = DeviceOptions { tls13_only: arguments.wire == 1, post_quantum: arguments.post_quantum };
+    let who = arguments.who.read(tls)?;
     let mut printer = Printer::new(arguments.json, arguments.count);
     let stop = match arguments.reconnect {
-        false => visit(&server, options(&arguments)?, &mut printer)?,
-        true => stay(&server, lifeline(&arguments)?, &mut printer, &Stopping::on_signals()?)?,
+        false => visit(&who.server, options(&arguments, &who), &mut printer)?,
+        true => stay(&who.server, lifeline(&arguments, &who)?, &mut printer, &Stopping::on_signals()?)?,
     };
     match stop {
         Stop::Enough | Stop::Asked | Stop::Unread => Ok(()),
@@ -133,75 +109,46 @@ fn hold(
     if stopping.release() { Stop::Asked } else { stop }
 }
 
-fn server(arguments: &Arguments) -> Result<Server, Failure> {
-    let host = arguments.addr.rsplit_once(':').map_or(arguments.addr.as_str(), |(host, _)| host);
-    let name = arguments.domain.as_deref().unwrap_or(host.trim_matches(['[', ']'])).to_owned();
-    let name = ServerName::try_from(name.clone()).map_err(|_| {
-        Failure::Usage(format!("no certificate can be for `{}`: give --domain", name.escape_debug()))
-    })?;
-    Ok(Server { addr: arguments.addr.clone(), name, tls: tls(arguments)? })
-}
-
-/// Believes servers by the certificates in the file that `--ca` names, or else any server.
-fn tls(arguments: &Arguments) -> Result<Arc<ClientConfig>, Failure> {
-    let options = DeviceOptions { tls13_only: arguments.wire == 1, post_quantum: arguments.post_quantum };
-    let Some(file) = arguments.trust.ca.as_deref() else {
-        return Ok(device_config(&Trust::Insecure, options).expect("no certificate could be wrong"));
-    };
-    let refuse = |problem: String| Failure::Usage(format!("--ca {}: {problem}", file.display()));
-    let pem = fs::read(file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    device_config(&Trust::CaPem(pem), options).map_err(|error| refuse(error.to_string()))
-}
-
-fn options(arguments: &Arguments) -> Result<Options, Failure> {
-    Ok(Options::new(match arguments.wire {
-        0 => wire0_connect(arguments).into(),
-        _ => wire1_connect(arguments, KEEPALIVE_DEFAULT)?.into(),
-    }))
+fn options(arguments: &Arguments, who: &Who) -> Options {
+    Options::new(match arguments.wire {
+        0 => wire0_connect(arguments, who).into(),
+        _ => wire1_connect(arguments, who, KEEPALIVE_DEFAULT).into(),
+    })
 }
 
 /// A life that has learnt nothing yet.
-fn lifeline(arguments: &Arguments) -> Result<Lifeline, Failure> {
+fn lifeline(arguments: &Arguments, who: &Who) -> Result<Lifeline, Failure> {
     if arguments.wire != 1 {
         return Err(Failure::Usage("--reconnect: only with --wire 1".into()));
     }
-    let connect = wire1_connect(arguments, Duration::from_secs(KEEPALIVE_SECONDS_MAX.into()))?;
+    let connect = wire1_connect(arguments, who, Duration::from_secs(KEEPALIVE_SECONDS_MAX.into()));
     Ok(Lifeline::new(connect, Learner::default(), NETWORK))
 }
 
-fn wire0_connect(arguments: &Arguments) -> wire0::Connect {
+fn wire0_connect(arguments: &Arguments, who: &Who) -> wire0::Connect {
     wire0::Connect {
+        authorization: who.proof.authorization(),
         client_ver: env!("CARGO_PKG_VERSION").into(),
         model: arguments.model.clone(),
         image_channel: arguments.channel.clone(),
         levels: levels(arguments),
-        ..wire0::Connect::new(arguments.device_id.clone())
+        ..wire0::Connect::new(who.device.clone())
     }
 }
 
-fn wire1_connect(arguments: &Arguments, keepalive_default: Duration) -> Result<wire1::Connect, Failure> {
+fn wire1_connect(arguments: &Arguments, who: &Who, keepalive_default: Duration) -> wire1::Connect {
     let keepalive = arguments.keepalive.unwrap_or(keepalive_default);
-    Ok(wire1::Connect {
+    wire1::Connect {
         least: arguments.urgency,
-        credential: credential(arguments.credential_file.as_deref())?,
+        credential: who.proof.bytes(),
         image: format!("{}/{}", arguments.channel, arguments.model),
         levels: levels(arguments),
-        ..wire1::Connect::new(arguments.device_id.clone(), keepalive)
-    })
+        ..wire1::Connect::new(who.device.clone(), keepalive)
+    }
 }
 
 fn levels(arguments: &Arguments) -> BTreeMap<ChannelId, Level> {
     arguments.level.map(|level| (ChannelId::SYSTEM, Level(level))).into_iter().collect()
-}
-
-fn credential(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
-    let Some(file) = file else { return Ok(Vec::new()) };
-    let refuse = |problem: String| Failure::Usage(format!("--credential-file {}: {problem}", file.display()));
-    let bytes = fs::read(file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    if bytes.len() > CREDENTIAL_BYTES_MAX {
-        return Err(refuse(format!("{} bytes, where {CREDENTIAL_BYTES_MAX} are allowed", bytes.len())));
-    }
-    Ok(bytes)
 }
 
 /// A silence as CONNECT can announce it.

@@ -1,0 +1,90 @@
+//! `device enrol`: trades a one-time code for a device's id and its credential, and keeps them.
+
+use std::path::PathBuf;
+
+use super::{Failure, say, state_folder};
+use crate::device::state::State;
+use crate::device::{Connection, Server};
+use crate::protocol::enrolment_code::{EnrolmentCode, ServerAddress};
+use crate::protocol::wire1::{Enrolled, Reason};
+use crate::session::EndReason;
+use crate::session::device::{Connect, Event, Options};
+use crate::tls::{DeviceOptions, ServerName, Trust, device_config};
+
+/// Enrols: trades a one-time code for an identity that is kept in a folder
+///
+/// The code comes from the server's operator (`lomiri-push enrol-code`). It says where the server is and how
+/// to know it. Afterwards `lomiri-push connect --state FOLDER` connects, and `lomiri-push register APP_ID
+/// --state FOLDER` asks for an app's tokens.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The code, as it was given
+    code: String,
+    /// Where to keep who the device is; made if it is not there
+    #[arg(long, value_name = "FOLDER")]
+    state: PathBuf,
+    /// Where the server is reached, if not under the name that is in the code
+    #[arg(long, value_name = "HOST:PORT")]
+    addr: Option<ServerAddress>,
+}
+
+/// Enrols, and says as whom. Nothing is sent before it is sure that the answer can be kept.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let code: EnrolmentCode = arguments.code.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+    let name = code.server.host().to_owned();
+    let server = arguments.addr.clone().unwrap_or_else(|| code.server.clone());
+    state_folder::prepare(&arguments.state)?;
+    let enrolled = trade(&code, &server, &name)?;
+    let device = enrolled.device.clone();
+    let state = State {
+        server,
+        name,
+        pin: code.pin,
+        device: enrolled.device,
+        credential: enrolled.credential,
+        api: Some(enrolled.api).filter(|api| !api.is_empty()),
+    };
+    state_folder::store(&arguments.state, &state).map_err(|error| {
+        let folder = arguments.state.display();
+        Failure::Run(format!(
+            "{folder}: {error}: the code is used, and device {device} is lost: have it revoked"
+        ))
+    })?;
+    say(&format!("enrolled as {device}"))
+}
+
+/// Gives the code to the server that it names, and to no other.
+fn trade(code: &EnrolmentCode, server: &ServerAddress, name: &str) -> Result<Enrolled, Failure> {
+    let options = DeviceOptions { tls13_only: true, post_quantum: false };
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| Failure::Usage(format!("no certificate can be for `{name}`, which the code names")))?;
+    let tls = device_config(&Trust::Pin(code.pin), options).expect("a pin cannot be wrong");
+    let server = Server { addr: server.to_string(), name, tls };
+    let mut connection = Connection::open(&server, Options::new(Connect::Enrol(code.secret)))
+        .map_err(|error| Failure::Run(error.to_string()))?;
+    loop {
+        match connection.next_event(None) {
+            Some(Event::Enrolled(enrolled)) => {
+                connection.close();
+                return Ok(enrolled);
+            }
+            Some(Event::Ended(reason)) => {
+                return Err(Failure::Run(format!("{}: {}", server.addr, explain(&reason))));
+            }
+            Some(_) => {}
+            None => unreachable!("nobody interrupts, and the end is told"),
+        }
+    }
+}
+
+fn explain(reason: &EndReason) -> String {
+    match reason {
+        EndReason::SentAway(Reason::Unauthorized) => {
+            "the server does not take this code: it was used, it has expired, or it never was".into()
+        }
+        EndReason::SentAway(Reason::Overloaded) => {
+            "the server takes no new device of this user now: the code is good still".into()
+        }
+        reason => reason.to_string(),
+    }
+}
