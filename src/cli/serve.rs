@@ -15,11 +15,13 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::certificates::Shown;
-use super::config::{CertificateFiles, Config, Flags, Surroundings};
+use super::config::{CertificateFiles, Config, DeviceAuth, Flags, Surroundings};
+use super::operator::key;
 use super::own_certificate::{chain_path, key_path, make_if_missing};
 use super::ticket_keys::KeyFile;
 use super::{Failure, logging, say};
 use crate::api::{self, StatsCredential};
+use crate::base::Credential;
 use crate::queue::Limits;
 use crate::reactor::{self, Clock, Control, Server};
 use crate::session;
@@ -94,6 +96,8 @@ fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(),
     let queue = open_queue(&config, trust_clock)?;
     let devices = given.map_or_else(|| own_certificate(&config, around), Ok)?;
     devices.warn_unless_for(&config.delivery_domain);
+    operator_key(config.data_dir.path())?;
+    warn_if_open(&config);
 
     let certificates = Certificates { devices, http };
     let tickets = tickets(&config, &certificates.devices)
@@ -123,6 +127,9 @@ fn open_queue(config: &Config, trust_clock: bool) -> Result<DurableQueue<Disk>, 
         messages_max: config.queue_messages_max,
         bytes_max: config.queue_bytes_max,
         free_disk_min_bytes: config.disk_free_bytes_min,
+        tracked_max: config.state_rows_max,
+        tracked_for: config.state_retention,
+        rates: config.rates,
         ..Limits::default()
     };
     let store = Disk::open(&folder.join("queue")).map_err(|error| failed("the queue", &error))?;
@@ -132,6 +139,21 @@ fn open_queue(config: &Config, trust_clock: bool) -> Result<DurableQueue<Disk>, 
         false => DurableQueue::open(store, limits, now),
     };
     queue.map_err(|error| failed("the queue", &error))
+}
+
+/// Whoever has it operates the server through `/v1`.
+fn operator_key(folder: &Path) -> Result<Credential, Failure> {
+    let refuse = |error: io::Error| failed("the operator's key", &error);
+    key::open(folder).map_err(refuse)
+}
+
+fn warn_if_open(config: &Config) {
+    if config.device_auth == DeviceAuth::Open {
+        warn!(
+            "device_auth = \"open\": whoever reaches this server can take any device's messages, post to any \
+             and broadcast; let only a network reach it that you trust"
+        );
+    }
 }
 
 fn own_files(folder: &Path) -> CertificateFiles {
@@ -171,8 +193,8 @@ fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tic
         http_tls: certificates.http.as_ref().map(|shown| server_config(&shown.certificates(), &http)),
         shards: config.shards,
         connections_max: Some(config.connections_max),
-        is_auth_required: false,
-        api_url: String::new(),
+        is_auth_required: config.device_auth == DeviceAuth::Required,
+        api_url: config.api_url.clone().unwrap_or_default(),
         session: session::server::Options {
             ping_interval: config.ping_interval,
             exchange_timeout: config.exchange_timeout,

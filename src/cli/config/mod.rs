@@ -1,8 +1,10 @@
 //! The server's configuration: every key, its default and its bounds. Reads the TOML file and the
 //! flags over it; knows nothing of how the layers use the values.
 
+mod api_url;
 mod files;
 mod flags;
+mod rates;
 mod settings;
 mod surroundings;
 mod values;
@@ -12,7 +14,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::queue::{Limits, MESSAGE_BYTES_MAX};
+use crate::queue::{Limits, MESSAGE_BYTES_MAX, Rates};
 use crate::reactor::device_connections;
 
 pub use files::{CertificateFiles, NamedFile};
@@ -48,6 +50,20 @@ const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Where only the disk sets a bound: as far as TOML's numbers reach.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
+/// Longest time for which it is kept what became of messages: their rows take room for all of it.
+const STATE_RETENTION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Most such rows: each takes some 250 bytes of memory.
+const STATE_ROWS_MAX: usize = 100_000_000;
+
+/// How devices prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceAuth {
+    /// By a credential, which they get when they are enrolled.
+    Required,
+    /// They don't: whoever names a device is taken for it.
+    Open,
+}
+
 /// The server's configuration, complete and within bounds.
 #[derive(Debug, PartialEq)]
 pub struct Config {
@@ -63,6 +79,16 @@ pub struct Config {
     pub tls_tickets: bool,
     /// Whether X25519MLKEM768 is taken.
     pub tls_post_quantum: bool,
+    /// How devices prove who they are.
+    pub device_auth: DeviceAuth,
+    /// Where devices are told to reach the HTTP API; none if they cannot be told.
+    pub api_url: Option<String>,
+    /// How often may be posted.
+    pub rates: Rates,
+    /// For how long it is kept what became of messages.
+    pub state_retention: Duration,
+    /// Of how many messages at most.
+    pub state_rows_max: usize,
     /// How long after the last exchange a device is pinged.
     pub ping_interval: Duration,
     /// The longest silence that a device on wire 1 is granted.
@@ -128,8 +154,13 @@ impl Config {
         let queue = Limits::default();
         let shards = from.read_or("shards", count(1..=SHARDS_MAX), around.cores.clamp(1, SHARDS_MAX))?;
         let timeout = || duration(INTERVAL_MIN..=TIMEOUT_MAX);
-        from.read("device_auth", values::device_auth)?;
-        let config = Config {
+        let device_auth = from.read_or("device_auth", values::device_auth, DeviceAuth::Open)?;
+        let max_notifications_per_app = from.read_or(
+            "max_notifications_per_app",
+            count(1..=queue.messages_per_device_max),
+            queue.messages_per_app_max,
+        )?;
+        let mut config = Config {
             addr: from.read_or("addr", address, (Ipv6Addr::UNSPECIFIED, 9090).into())?,
             http_addr: from.read_or("http_addr", address, (Ipv4Addr::LOCALHOST, 8080).into())?,
             certificate: certificate(from, "cert_pem_file", "key_pem_file")?,
@@ -149,11 +180,16 @@ impl Config {
             exchange_timeout: from.read_or("exchange_timeout", timeout(), seconds(30))?,
             http_read_timeout: from.read_or("http_read_timeout", timeout(), seconds(10))?,
             http_write_timeout: from.read_or("http_write_timeout", timeout(), seconds(10))?,
-            max_notifications_per_app: from.read_or(
-                "max_notifications_per_app",
-                count(1..=queue.messages_per_device_max),
-                queue.messages_per_app_max,
+            device_auth,
+            api_url: from.read("api_url", values::api_url)?,
+            rates: rates::read(from, device_auth, max_notifications_per_app)?,
+            state_retention: from.read_or(
+                "state_retention",
+                duration(seconds(1)..=STATE_RETENTION_MAX),
+                queue.tracked_for,
             )?,
+            state_rows_max: from.read_or("state_rows_max", count(1..=STATE_ROWS_MAX), queue.tracked_max)?,
+            max_notifications_per_app,
             delivery_domain: from.read_or("delivery_domain", values::domain, around.host_name.clone())?,
             delivery_hosts: from.read_or("delivery_hosts", values::hosts, Vec::new())?,
             data_dir: data_dir(from, around)?,
@@ -177,6 +213,9 @@ impl Config {
         };
         from.refuse_unknown()?;
         config.check_sizes(from)?;
+        if config.api_url.is_none() {
+            config.api_url = api_url::reached(&config);
+        }
         Ok(config)
     }
 

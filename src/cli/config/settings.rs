@@ -196,7 +196,8 @@ impl Given {
 /// Whether the value of a key must not be shown. A mistyped key's value may be a secret as well.
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    ["pass", "secret", "token"].iter().any(|word| key.contains(word))
+    let is_number = ["_burst", "_per_minute"].iter().any(|end| key.ends_with(end));
+    !is_number && ["pass", "secret", "token"].iter().any(|word| key.contains(word))
 }
 
 fn on_one_line(written: &str) -> String {

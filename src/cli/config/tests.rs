@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Args, FromArgMatches};
 
 use super::*;
+use crate::queue::Rate;
 
 const SAMPLE: &str = include_str!("../../../lomiri-push.toml");
 
@@ -68,6 +69,8 @@ fn the_sample_shows_every_key_with_its_default() {
         delivery_hosts: vec!["push.example.org:9090".into()],
         data_dir: shown.data_dir.clone(),
         stats: shown.stats.clone(),
+        api_url: Some("https://push.example.org:8080".into()),
+        rates: Rates::STRANGERS,
         connections_max: 19_000,
         ..read("").expect("valid")
     };
@@ -113,6 +116,30 @@ fn every_value_is_read_from_the_file() {
 }
 
 #[test]
+fn rates_hold_where_credentials_do_and_bursts_cover_what_may_be_pending() {
+    let rates = |text: &str| read(text).expect("valid").rates;
+    assert_eq!(rates(""), Rates::default());
+    assert_eq!(rates("device_auth = \"required\""), Rates::STRANGERS);
+    let strict = rates("user_rate_per_minute = 5\nmax_notifications_per_app = 2000");
+    let user = Some(Rate { per_minute: 5, burst: 2000 });
+    assert_eq!(strict, Rates { user, ..Rates::default() });
+    let lax = rates("device_auth = \"required\"\napp_rate_per_minute = 0\ntoken_burst = 200");
+    let token = Some(Rate { per_minute: 60, burst: 200 });
+    assert_eq!(lax, Rates { token, app: None, ..Rates::STRANGERS });
+}
+
+#[test]
+fn devices_are_told_of_an_api_that_they_can_trust() {
+    let url = |text: &str| read(text).expect("valid").api_url;
+    assert_eq!(url("").as_deref(), Some("http://127.0.0.1:8080"));
+    assert_eq!(url("http_addr = \"127.0.0.1:0\""), None);
+    assert_eq!(url("http_addr = \":8080\""), None);
+    let certificate = "http_cert_pem_file = \"c\"\nhttp_key_pem_file = \"k\"";
+    assert_eq!(url(certificate).as_deref(), Some("https://push.example.org:8080"));
+    assert_eq!(url("api_url = \"https://a/push\"").as_deref(), Some("https://a/push"));
+}
+
+#[test]
 fn addresses_have_short_forms() {
     let addr = |text: &str| read(&format!("addr = \"{text}\"")).expect("valid").addr.to_string();
     assert_eq!(addr(":9090"), "[::]:9090");
@@ -151,6 +178,8 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
     const DURATION: &str = "must be a duration in quotes, such as \"500ms\", \"0.5s\" or \"1m30s\"";
     const NAME: &str = "must be a host name, such as \"push.example.org\"";
     const HOSTS: &str = "must be a list of 1 to 64 HOST:PORT, such as [\"push.example.org:9090\"]";
+    const URL: &str =
+        "not the URL of an HTTP API: write it like https://push.example.org or http://127.0.0.1:8080";
     let cases = [
         ("adr = \":1\"", "adr = \":1\": unknown key"),
         ("[serve]\naddr = \":1\"", "serve = {…}: unknown key"),
@@ -203,11 +232,10 @@ fn what_cannot_be_used_is_named_with_key_value_and_file() {
             "connections_max = 19346",
             "connections_max = 19346: the limit of 20000 open files allows for 19345",
         ),
-        (
-            "device_auth = \"required\"",
-            "device_auth = \"required\": not available yet: devices cannot prove who they are; only \"open\" is",
-        ),
-        ("device_auth = \"none\"", "device_auth = \"none\": must be \"open\""),
+        ("device_auth = \"none\"", "device_auth = \"none\": must be \"required\" or \"open\""),
+        ("api_url = \"push.example.org\"", &format!("api_url = \"push.example.org\": {URL}")),
+        ("token_burst = 99", "token_burst = 99: must be a whole number from 100 to 60000000"),
+        ("state_rows_max = 0", "state_rows_max = 0: must be a whole number from 1 to 100000000"),
         ("stats_user = \"a:b\"", "stats_user = \"a:b\": must not contain a colon"),
         ("stats_user = \"a\"", "stats_user = \"a\": needs stats_password as well"),
         ("stats_password = \"hunter2\"", "stats_password = (hidden): needs stats_user as well"),

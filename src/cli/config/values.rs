@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use rustls::pki_types::DnsName;
 
+use super::DeviceAuth;
 use super::settings::{Check, Value};
 use crate::base::{format_duration, parse_duration};
+use crate::cli::http::Url;
+use crate::protocol::wire1::API_BYTES_MAX;
 
 /// Longest text that a key takes, in bytes; longer than any host name or password in use.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -113,12 +116,22 @@ fn is_host_and_port(text: &str) -> bool {
     is_host && port.parse().is_ok_and(|port: u16| port != 0)
 }
 
-/// How devices prove who they are. There is one way so far: they don't.
-pub fn device_auth(value: &Value) -> Result<(), String> {
+/// How devices prove who they are.
+pub fn device_auth(value: &Value) -> Result<DeviceAuth, String> {
     match text(value)?.as_str() {
-        "open" => Ok(()),
-        "required" => Err("not available yet: devices cannot prove who they are; only \"open\" is".into()),
-        _ => Err("must be \"open\"".into()),
+        "open" => Ok(DeviceAuth::Open),
+        "required" => Ok(DeviceAuth::Required),
+        _ => Err("must be \"required\" or \"open\"".into()),
+    }
+}
+
+/// The base URL of the HTTP API, short enough for devices to be told.
+pub fn api_url(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    match text.parse::<Url>() {
+        Ok(_) if text.len() > API_BYTES_MAX => Err(format!("must have at most {API_BYTES_MAX} bytes")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(error.to_string()),
     }
 }
 
