@@ -1,7 +1,9 @@
 //! Both sides of an enrolment in memory, byte by byte.
 
+use std::time::Duration;
+
 use lomiri_push::base::{CodeSecret, Credential};
-use lomiri_push::protocol::wire1::{Enrolled, ProtocolError, Reason};
+use lomiri_push::protocol::wire1::{self, Enrolled, ProtocolError, Reason};
 use lomiri_push::session::device::Connect;
 use lomiri_push::session::{EndReason, device, server};
 
@@ -55,6 +57,20 @@ fn whoever_is_enrolled_and_stays_is_cut_off() {
     let deadline = pair.server.next_deadline().expect("it may not stay");
     pair.server.handle_timeout(deadline);
     assert_eq!(pair.run().server, [server::Event::Ended(EndReason::Timeout)]);
+}
+
+#[test]
+fn whoever_waits_too_long_for_the_servers_word_is_told_to_come_back() {
+    let connect = Connect::Wire1(wire1::Connect::new(enrolled().device, Duration::from_secs(60)));
+    for opening in [connect, Connect::Enrol(CODE)] {
+        let mut pair = Pair::new(opening, Vec::new(), 1);
+        pair.run();
+        let told = pair.jump();
+        let overloaded = Reason::Overloaded;
+        assert_eq!(told.server, [server::Event::Ended(EndReason::Refused(overloaded))]);
+        assert!(told.device.contains(&device::Event::Ended(EndReason::SentAway(overloaded))), "{told:?}");
+        assert_eq!(pair.server.next_deadline(), None);
+    }
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Pair {
     }
 
     /// Lets time pass up to the next deadline of either side, and runs.
-    fn jump(&mut self) -> Told {
+    pub fn jump(&mut self) -> Told {
         let deadlines = [self.server.next_deadline(), self.device.next_deadline()];
         let next = deadlines.into_iter().flatten().min().expect("someone waits for something");
         let time = next.since(self.now.monotonic);

@@ -194,6 +194,7 @@ impl Session {
         }
         let outcome = match &mut self.state {
             State::Wire0(conversation) => conversation.handle_timeout(&mut self.rim, now),
+            State::Wire1(conversation) => Err(conversation.lateness()),
             _ => Err(EndReason::Timeout),
         };
         self.end_if_failed(outcome);
@@ -349,8 +350,8 @@ impl Session {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         match &self.state {
             State::AwaitVersion { deadline } => Some(*deadline),
-            State::Wire0(conversation) => conversation.next_deadline(),
-            State::Wire1(conversation) => conversation.next_deadline(),
+            State::Wire0(conversation) => Some(conversation.next_deadline()),
+            State::Wire1(conversation) => Some(conversation.next_deadline()),
             State::Ended { .. } => None,
         }
     }

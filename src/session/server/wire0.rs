@@ -36,7 +36,10 @@ enum State {
     AwaitConnect {
         deadline: Monotonic,
     },
-    AwaitAccept,
+    /// The owner has until the deadline to let the device in.
+    AwaitAccept {
+        deadline: Monotonic,
+    },
     Idle {
         ping_due: Monotonic,
     },
@@ -62,7 +65,7 @@ impl Conversation {
             State::AwaitPong { .. } | State::AwaitAck { .. } => {
                 self.gather(bytes, ANSWER_BODY_BYTES_MAX, rim, now)
             }
-            State::AwaitAccept | State::Idle { .. } => Err(EndReason::Unsolicited),
+            State::AwaitAccept { .. } | State::Idle { .. } => Err(EndReason::Unsolicited),
         }
     }
 
@@ -75,7 +78,7 @@ impl Conversation {
     }
 
     pub fn accept(&mut self, rim: &mut Rim, now: Monotonic) {
-        assert!(matches!(self.state, State::AwaitAccept), "accept follows Event::Connect");
+        assert!(matches!(self.state, State::AwaitAccept { .. }), "accept follows Event::Connect");
         rim.send(connack(rim));
         self.become_idle(rim, now);
     }
@@ -90,7 +93,7 @@ impl Conversation {
 
     /// Without a CONNACK, from which a stranger would take courage. While an answer is due nothing may be said.
     fn warn_unauthorized(&mut self, rim: &mut Rim) {
-        if matches!(self.state, State::AwaitAccept | State::Idle { .. }) {
+        if matches!(self.state, State::AwaitAccept { .. } | State::Idle { .. }) {
             rim.send(encode(ServerMessage::Connwarn { reason: wire0::UNAUTHORIZED.into() }));
         }
     }
@@ -98,7 +101,7 @@ impl Conversation {
     /// A device that was not accepted yet gets its CONNACK first: until then it would not understand.
     fn break_off(&mut self, reason: Reason, rim: &mut Rim) {
         match self.state {
-            State::AwaitAccept => rim.send(connack(rim)),
+            State::AwaitAccept { .. } => rim.send(connack(rim)),
             State::Idle { .. } => {}
             _ => panic!("refuse answers Event::Connect or starts from idle"),
         }
@@ -129,13 +132,13 @@ impl Conversation {
         matches!(self.state, State::Idle { .. })
     }
 
-    pub fn next_deadline(&self) -> Option<Monotonic> {
+    pub fn next_deadline(&self) -> Monotonic {
         match self.state {
             State::AwaitConnect { deadline }
+            | State::AwaitAccept { deadline }
             | State::AwaitPong { deadline }
-            | State::AwaitAck { deadline, .. } => Some(deadline),
-            State::Idle { ping_due } => Some(ping_due),
-            State::AwaitAccept => None,
+            | State::AwaitAck { deadline, .. } => deadline,
+            State::Idle { ping_due } => ping_due,
         }
     }
 
@@ -177,7 +180,7 @@ impl Conversation {
     ) -> Result<(), EndReason> {
         match (&self.state, message) {
             (State::AwaitConnect { .. }, DeviceMessage::Connect(connect)) => {
-                self.state = State::AwaitAccept;
+                self.state = State::AwaitAccept { deadline: now + rim.options.exchange_timeout };
                 rim.tell(Event::Connect(Box::new(connect.into())));
             }
             (State::AwaitPong { .. }, DeviceMessage::Pong) => self.become_idle(rim, now),

@@ -49,11 +49,16 @@ enum State {
     AwaitConnect {
         deadline: Monotonic,
     },
+    /// The owner has until the deadline to let the device in.
     AwaitAccept {
+        deadline: Monotonic,
         keepalive: Duration,
         window: usize,
     },
-    AwaitEnrolment,
+    /// The owner has until the deadline to enrol the device.
+    AwaitEnrolment {
+        deadline: Monotonic,
+    },
     /// It has what it came for, and takes its leave.
     Enrolled {
         deadline: Monotonic,
@@ -131,18 +136,20 @@ impl Conversation {
     fn handle_frame(&mut self, frame: DeviceFrame, rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
         match (&mut self.state, frame) {
             (State::AwaitConnect { .. }, DeviceFrame::Connect(connect)) => {
-                self.state = State::AwaitAccept { keepalive: connect.keepalive, window: connect.window };
+                let Connect { keepalive, window, .. } = *connect;
+                let deadline = now + rim.options.exchange_timeout;
+                self.state = State::AwaitAccept { deadline, keepalive, window };
                 rim.tell(Event::Connect(Box::new((*connect).into())));
                 Ok(())
             }
             (State::AwaitConnect { .. }, DeviceFrame::Enrol(code)) => {
-                self.state = State::AwaitEnrolment;
+                self.state = State::AwaitEnrolment { deadline: now + rim.options.exchange_timeout };
                 rim.tell(Event::Enrol(code));
                 Ok(())
             }
             (State::Open(open), frame) => open.handle_frame(frame, rim, now),
             (
-                State::AwaitAccept { .. } | State::AwaitEnrolment | State::Enrolled { .. },
+                State::AwaitAccept { .. } | State::AwaitEnrolment { .. } | State::Enrolled { .. },
                 DeviceFrame::Bye(reason),
             ) => Err(EndReason::Left(reason)),
             (_, frame) => Err(ProtocolError::Unexpected(frame.name()).into()),
@@ -152,7 +159,7 @@ impl Conversation {
     /// # Panics
     /// If no device waits for it.
     pub fn accept(&mut self, rim: &mut Rim, now: Now) {
-        let State::AwaitAccept { keepalive, window } = self.state else {
+        let State::AwaitAccept { keepalive, window, .. } = self.state else {
             panic!("accept follows Event::Connect")
         };
         let keepalive_max = rim.options.keepalive_max;
@@ -172,7 +179,7 @@ impl Conversation {
     /// # Panics
     /// If nobody waits for it.
     pub fn enrol(&mut self, enrolled: Enrolled, rim: &mut Rim, now: Monotonic) {
-        assert!(matches!(self.state, State::AwaitEnrolment), "enrol follows Event::Enrol");
+        assert!(matches!(self.state, State::AwaitEnrolment { .. }), "enrol follows Event::Enrol");
         send(&ServerFrame::Enrolled(enrolled), rim);
         self.state = State::Enrolled { deadline: now + rim.options.exchange_timeout };
     }
@@ -225,11 +232,23 @@ impl Conversation {
         rim.send(frame);
     }
 
-    pub fn next_deadline(&self) -> Option<Monotonic> {
+    pub fn next_deadline(&self) -> Monotonic {
         match &self.state {
-            State::AwaitConnect { deadline } | State::Enrolled { deadline } => Some(*deadline),
-            State::AwaitAccept { .. } | State::AwaitEnrolment => None,
-            State::Open(open) => Some(open.acked_by.map_or(open.heard_by, |by| by.min(open.heard_by))),
+            State::AwaitConnect { deadline }
+            | State::AwaitAccept { deadline, .. }
+            | State::AwaitEnrolment { deadline }
+            | State::Enrolled { deadline } => *deadline,
+            State::Open(open) => open.acked_by.map_or(open.heard_by, |by| by.min(open.heard_by)),
+        }
+    }
+
+    /// Why the session ends when the deadline has passed: the device may be late, or the owner.
+    pub fn lateness(&self) -> EndReason {
+        match self.state {
+            State::AwaitAccept { .. } | State::AwaitEnrolment { .. } => {
+                EndReason::Refused(Reason::Overloaded)
+            }
+            _ => EndReason::Timeout,
         }
     }
 
