@@ -1,21 +1,23 @@
-//! The device's side of a conversation, on either wire, driven by arbitrary bytes, times and wishes. It
+//! The device's side of a conversation, on either wire or to enrol, driven by arbitrary bytes, times and wishes. It
 //! never panics; what it sends are whole frames; it acks no more than was stored, keeps no more for the
 //! next session than it may, and says nothing after its end; its deadlines lie ahead, and left alone it
 //! ends; and it makes no difference how the bytes are cut.
 //!
-//! An input is one byte, odd for wire 1, and a script. To act means what [`Device::act`] says.
+//! An input is one byte, 2 to enrol and otherwise odd for wire 1, and a script. To act means what [`Device::act`] says.
 
 use std::time::Duration;
 
-use lomiri_push::base::{MessageId, Monotonic, Urgency};
+use lomiri_push::base::{CodeSecret, MessageId, Monotonic, Urgency};
 use lomiri_push::protocol::Wire;
 use lomiri_push::protocol::wire0::{self, DeviceMessage};
 use lomiri_push::protocol::wire1::{self, DEVICE_BODY_BYTES_MAX, DeviceFrame, Outcome, Receipt, STORED_MAX};
 use lomiri_push::session::EndReason;
-use lomiri_push::session::device::{Event, Options, RECEIPTS_MAX, Session};
+use lomiri_push::session::device::{Connect, Event, Options, RECEIPTS_MAX, Session};
 
 use super::script::{Script, Step};
 
+/// The first byte of an input whose device has a code and is to enrol.
+pub const ENROL: u8 = 2;
 /// The shortest frame of wire 0, in bytes: as many answers there may be at most, for so many bytes.
 const FRAME_BYTES_MIN: usize = 2;
 /// How often a session that is left alone may have something to do before it ends: it waits half a
@@ -32,8 +34,8 @@ pub fn check(input: &[u8]) {
 /// Plays the whole script to a session, and then leaves it alone until it ends.
 fn run(input: &[u8], piece_bytes: usize) -> Told {
     let mut script = Script::new(input);
-    let wire = if script.byte().is_multiple_of(2) { Wire::Zero } else { Wire::One };
-    let mut device = Device::new(wire, piece_bytes);
+    let (wire, connect) = opening(script.byte());
+    let mut device = Device::new(wire, connect, piece_bytes);
     for step in script {
         device.take(step);
     }
@@ -68,10 +70,10 @@ struct Device {
 }
 
 impl Device {
-    fn new(wire: Wire, piece_bytes: usize) -> Device {
+    fn new(wire: Wire, connect: Connect, piece_bytes: usize) -> Device {
         let now = Monotonic(Duration::from_secs(1));
         let mut device = Device {
-            session: Session::new(options(wire), now).expect("a short CONNECT"),
+            session: Session::new(Options::new(connect), now).expect("a short CONNECT"),
             wire,
             now,
             piece_bytes,
@@ -228,15 +230,16 @@ impl Device {
     }
 }
 
-fn options(wire: Wire) -> Options {
+fn opening(choice: u8) -> (Wire, Connect) {
     let device = "carol".parse().expect("an id");
-    let connect = match wire {
-        Wire::Zero => wire0::Connect::new(device).into(),
-        Wire::One => {
-            wire1::Connect { window: 4, ..wire1::Connect::new(device, Duration::from_secs(60)) }.into()
+    match choice {
+        ENROL => (Wire::One, Connect::Enrol(CodeSecret([5; 16]))),
+        even if even.is_multiple_of(2) => (Wire::Zero, wire0::Connect::new(device).into()),
+        _ => {
+            let connect = wire1::Connect::new(device, Duration::from_secs(60));
+            (Wire::One, wire1::Connect { window: 4, ..connect }.into())
         }
-    };
-    Options::new(connect)
+    }
 }
 
 fn receipt(number: u8) -> Receipt {

@@ -7,10 +7,12 @@ use lomiri_push::base::Wall;
 use lomiri_push::protocol::wire0::{self, DeviceMessage, ServerMessage};
 use lomiri_push::protocol::wire1::{self, AppNumber, Connack, DeviceFrame, ServerFrame};
 
+use super::super::device_session::ENROL;
 use super::super::script::Step;
 use super::{frames_of, script};
 
 const DELIVER: Step = Step::Act(0);
+const LEAVE: Step = Step::Act(6);
 
 /// Each frame of a device, as the first one and as the answer to a delivery.
 pub fn of_server(root: &Path) -> Vec<Vec<u8>> {
@@ -25,7 +27,7 @@ pub fn of_server(root: &Path) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Each frame of a server, as the first one and behind a CONNACK.
+/// Each frame of a server, as the first one and behind a CONNACK; those of wire 1 as the answer to a code too.
 pub fn of_device(root: &Path) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (number, wire, opening) in [(0, "wire0", connack_of_wire0()), (1, "wire1", connack_of_wire1())] {
@@ -34,6 +36,9 @@ pub fn of_device(root: &Path) -> Vec<Vec<u8>> {
             seeds.push(seed(&[Step::Bytes(&frame), Step::Jump]));
             seeds.push(seed(&[Step::Bytes(&opening), Step::Bytes(&frame), Step::Jump]));
         }
+    }
+    for frame in frames_of(root, "wire1", "server") {
+        seeds.push([&[ENROL][..], &script(&[Step::Bytes(&frame), LEAVE])].concat());
     }
     seeds
 }
