@@ -1,0 +1,339 @@
+//! What waits on the device for its apps, and what was there before, so that nothing comes twice. It says
+//! what is to be written, and touches no disk: its owner does the writes, and acks once they are durable.
+//!
+//! ```text
+//!  a message comes ── known ──▶ Double ─────────────────────────────────────────┐
+//!        │ new                                                                  ▼
+//!        └──▶ its file is to be written ── written ──▶ waits for its app    may be acked
+//!                                                        │ popped, or too much waits for the app
+//!                                                        ▼
+//!                               `seen.json` is to say so ── written ──▶ handed out; its file goes
+//! ```
+//!
+//! A message has a file of its own, so that one that comes costs one small write. Whether it is gone from
+//! the mailbox is decided by `seen.json`, which names the ids of those that went last: a file whose id stands
+//! there is a leftover of a crash.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::base::{AppId, ChannelId, Level, MessageId, Payload};
+
+/// Bytes of payloads that wait for one app, unless told otherwise: what apps are used to.
+pub const BYTES_PER_APP_MAX: usize = 128 * 1024;
+/// Ids that are remembered of messages that are no longer in the mailbox, the latest. Only what the server
+/// may not have noted comes again: some windows of deliveries, and the acks of a few seconds.
+pub const GONE_MAX: usize = 1_024;
+
+/// Says which messages are gone, and how far the device has followed each channel.
+const SEEN_FILE: &str = "seen.json";
+/// What files say of their form.
+const VERSION: u8 = 1;
+
+/// The mailboxes of all apps.
+///
+/// Tell it what comes ([`Mailbox::take`]) and what apps fetch ([`Mailbox::pop_all`]). Then do all that
+/// [`Mailbox::poll_write`] says, in its order, each durable before the next, and call [`Mailbox::written`]:
+/// now what came may be acked, and what was popped handed out. If a write fails, ack nothing, and begin again
+/// with [`Mailbox::restore`].
+#[derive(Debug)]
+pub struct Mailbox {
+    bytes_per_app_max: usize,
+    /// By the numbers of their files, oldest first.
+    entries: BTreeMap<u64, Entry>,
+    next_number: u64,
+    /// Of the entries.
+    waiting: BTreeSet<MessageId>,
+    /// Those that went last, oldest first.
+    gone: VecDeque<MessageId>,
+    levels: BTreeMap<ChannelId, Level>,
+    to_do: ToDo,
+}
+
+/// What is not on disk yet.
+#[derive(Debug, Default)]
+struct ToDo {
+    puts: VecDeque<Write>,
+    is_seen_stale: bool,
+    removes: VecDeque<String>,
+    /// Whether writes were given out that may not be durable.
+    is_under_way: bool,
+}
+
+/// Something that waits for its app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it came from.
+    pub origin: Origin,
+    /// For whom.
+    pub app: AppId,
+    /// What the app gets.
+    pub payload: Payload,
+}
+
+/// By what something that comes is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A message of its own.
+    Message(MessageId),
+    /// News of a channel, which bring the device to this level.
+    Broadcast(ChannelId, Level),
+}
+
+/// What the mailbox made of something that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is to be shown, once it is on disk.
+    New,
+    /// It has come before.
+    Double,
+}
+
+/// Something to do in the mailbox's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The file of this name holds this from now on: written under another name, synced, renamed, and the
+    /// folder synced, so that after a crash it is there whole or not at all.
+    Put(String, Vec<u8>),
+    /// The file of this name goes. It is no error if it is gone.
+    Remove(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntryFile {
+    version: u8,
+    app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broadcast: Option<(String, i64)>,
+    payload: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SeenFile {
+    version: u8,
+    gone: Vec<String>,
+    levels: BTreeMap<String, i64>,
+}
+
+impl Mailbox {
+    /// An empty mailbox, which keeps so many bytes of payloads for each app, and at least its newest message.
+    pub fn new(bytes_per_app_max: usize) -> Mailbox {
+        Mailbox {
+            bytes_per_app_max,
+            entries: BTreeMap::new(),
+            next_number: 1,
+            waiting: BTreeSet::new(),
+            gone: VecDeque::new(),
+            levels: BTreeMap::new(),
+            to_do: ToDo::default(),
+        }
+    }
+
+    /// The mailbox as its folder has it: all files by name, in any order. Sync the folder before, for what is
+    /// read counts as durable. What nobody can read is to be removed; there may be writes to do at once.
+    pub fn restore(files: impl IntoIterator<Item = (String, Vec<u8>)>, bytes_per_app_max: usize) -> Mailbox {
+        let mut mailbox = Mailbox::new(bytes_per_app_max);
+        let (seen, entries): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| name == SEEN_FILE);
+        for (_, contents) in &seen {
+            mailbox.restore_seen(contents);
+        }
+        for (name, contents) in entries {
+            if !mailbox.restore_entry(&name, &contents) {
+                mailbox.to_do.removes.push_back(name);
+            }
+        }
+        let apps: BTreeSet<AppId> = mailbox.entries.values().map(|entry| entry.app.clone()).collect();
+        apps.iter().for_each(|app| mailbox.make_room(app));
+        mailbox
+    }
+
+    /// Something has come.
+    pub fn take(&mut self, entry: Entry) -> Taken {
+        if self.is_known(&entry.origin) {
+            return Taken::Double;
+        }
+        let number = self.next_number;
+        self.to_do.puts.push_back(Write::Put(file_name(number), entry.encode()));
+        let app = entry.app.clone();
+        self.insert(number, entry);
+        self.make_room(&app);
+        Taken::New
+    }
+
+    /// An app fetches all that waits for it: to be handed out once it is [settled](Mailbox::is_settled).
+    pub fn pop_all(&mut self, app: &AppId) -> Vec<Entry> {
+        let theirs = |(number, entry): (&u64, &Entry)| (entry.app == *app).then_some(*number);
+        let numbers: Vec<u64> = self.entries.iter().filter_map(theirs).collect();
+        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    }
+
+    /// What is to be done next.
+    pub fn poll_write(&mut self) -> Option<Write> {
+        let write = self.next_write()?;
+        self.to_do.is_under_way = true;
+        Some(write)
+    }
+
+    /// All that [`Mailbox::poll_write`] gave out is durable.
+    pub fn written(&mut self) {
+        self.to_do.is_under_way = false;
+    }
+
+    /// Whether all is on disk, so that what came may be acked, and what was popped handed out.
+    pub fn is_settled(&self) -> bool {
+        let ToDo { puts, is_seen_stale, removes, is_under_way } = &self.to_do;
+        puts.is_empty() && removes.is_empty() && !is_seen_stale && !is_under_way
+    }
+
+    /// How far the device has followed each channel.
+    pub fn levels(&self) -> &BTreeMap<ChannelId, Level> {
+        &self.levels
+    }
+
+    /// What waits, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    fn is_known(&self, origin: &Origin) -> bool {
+        match origin {
+            Origin::Message(id) => self.waiting.contains(id) || self.gone.contains(id),
+            Origin::Broadcast(channel, level) => {
+                self.levels.get(channel).is_some_and(|reached| reached >= level)
+            }
+        }
+    }
+
+    fn insert(&mut self, number: u64, entry: Entry) {
+        match entry.origin {
+            Origin::Message(id) => {
+                self.waiting.insert(id);
+            }
+            Origin::Broadcast(channel, level) => self.follow(channel, level),
+        }
+        self.entries.insert(number, entry);
+        self.next_number = self.next_number.max(number + 1);
+    }
+
+    fn follow(&mut self, channel: ChannelId, level: Level) {
+        let reached = self.levels.entry(channel).or_default();
+        *reached = level.max(*reached);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&number)?;
+        if let Origin::Message(id) = entry.origin {
+            self.waiting.remove(&id);
+            self.remember(id);
+        }
+        self.to_do.is_seen_stale = true;
+        self.to_do.removes.push_back(file_name(number));
+        Some(entry)
+    }
+
+    fn remember(&mut self, gone: MessageId) {
+        if self.gone.len() == GONE_MAX {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(gone);
+    }
+
+    /// Drops the oldest of an app until the others fit.
+    fn make_room(&mut self, app: &AppId) {
+        let of_app =
+            |(number, entry): (&u64, &Entry)| (entry.app == *app).then_some((*number, entry.payload.len()));
+        let sizes: Vec<(u64, usize)> = self.entries.iter().filter_map(of_app).collect();
+        let mut bytes: usize = sizes.iter().map(|(_, size)| size).sum();
+        let (_, older) = sizes.split_last().map_or((None, &[][..]), |(newest, older)| (Some(newest), older));
+        for (number, size) in older {
+            if bytes <= self.bytes_per_app_max {
+                return;
+            }
+            self.remove(*number);
+            bytes -= size;
+        }
+    }
+
+    /// New files first, and old ones last: in between, `seen.json` decides.
+    fn next_write(&mut self) -> Option<Write> {
+        if let Some(put) = self.to_do.puts.pop_front() {
+            return Some(put);
+        }
+        if mem::take(&mut self.to_do.is_seen_stale) {
+            return Some(Write::Put(SEEN_FILE.into(), self.encode_seen()));
+        }
+        self.to_do.removes.pop_front().map(Write::Remove)
+    }
+
+    fn encode_seen(&self) -> Vec<u8> {
+        let gone = self.gone.iter().map(MessageId::to_string).collect();
+        let levels = self.levels.iter().map(|(channel, level)| (channel.to_string(), level.0)).collect();
+        to_json(&SeenFile { version: VERSION, gone, levels })
+    }
+
+    /// A file that cannot be read counts as none: then what has gone may come again, and nothing is lost.
+    fn restore_seen(&mut self, contents: &[u8]) {
+        let Ok(SeenFile { version: VERSION, gone, levels }) = serde_json::from_slice(contents) else {
+            return;
+        };
+        gone.iter().filter_map(|id| id.parse().ok()).for_each(|id| self.remember(id));
+        for (channel, level) in levels {
+            channel.parse().into_iter().for_each(|channel| self.follow(channel, Level(level)));
+        }
+    }
+
+    /// Whether the file holds something that still waits.
+    fn restore_entry(&mut self, name: &str, contents: &[u8]) -> bool {
+        let Some((number, entry)) = number_of(name).zip(Entry::decode(contents)) else { return false };
+        self.next_number = self.next_number.max(number + 1);
+        let is_gone = matches!(entry.origin, Origin::Message(id) if self.gone.contains(&id));
+        if !is_gone {
+            self.insert(number, entry);
+        }
+        !is_gone
+    }
+}
+
+impl Entry {
+    fn encode(&self) -> Vec<u8> {
+        let (message, broadcast) = match self.origin {
+            Origin::Message(id) => (Some(id.to_string()), None),
+            Origin::Broadcast(channel, level) => (None, Some((channel.to_string(), level.0))),
+        };
+        let payload = serde_json::from_slice(self.payload.as_bytes()).expect("a payload is JSON");
+        to_json(&EntryFile { version: VERSION, app: self.app.to_string(), message, broadcast, payload })
+    }
+
+    fn decode(contents: &[u8]) -> Option<Entry> {
+        let file: EntryFile = serde_json::from_slice(contents).ok()?;
+        let origin = match (file.message, file.broadcast) {
+            (Some(id), None) => Origin::Message(id.parse().ok()?),
+            (None, Some((channel, level))) => Origin::Broadcast(channel.parse().ok()?, Level(level)),
+            _ => return None,
+        };
+        let app = file.app.parse().ok()?;
+        (file.version == VERSION).then(|| Entry { origin, app, payload: Payload::from_raw(&file.payload) })
+    }
+}
+
+fn to_json(file: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(file).expect("plain data")
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:016x}.json")
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json")?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+#[cfg(test)]
+mod tests;

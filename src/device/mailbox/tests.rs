@@ -1,0 +1,156 @@
+//! The mailbox over a folder in memory that may lose power between any two writes.
+
+use super::*;
+use crate::base::Seq;
+
+type Folder = BTreeMap<String, Vec<u8>>;
+
+fn id(number: u64) -> MessageId {
+    MessageId::new(Seq(number), [9; 8])
+}
+
+fn app(name: &str) -> AppId {
+    name.parse().expect("valid")
+}
+
+fn message(number: u64, name: &str) -> Entry {
+    let payload = Payload::from_json(number.to_string().as_bytes()).expect("JSON");
+    Entry { origin: Origin::Message(id(number)), app: app(name), payload }
+}
+
+fn news(level: i64) -> Entry {
+    Entry { origin: Origin::Broadcast(ChannelId::SYSTEM, Level(level)), ..message(0, "settings") }
+}
+
+/// Does at most so many of the writes.
+fn write(mailbox: &mut Mailbox, folder: &mut Folder, writes_max: usize) {
+    for _ in 0..writes_max {
+        match mailbox.poll_write() {
+            Some(Write::Put(name, contents)) => drop(folder.insert(name, contents)),
+            Some(Write::Remove(name)) => drop(folder.remove(&name)),
+            None => return mailbox.written(),
+        }
+    }
+}
+
+fn restored(folder: &Folder) -> Mailbox {
+    Mailbox::restore(folder.clone(), BYTES_PER_APP_MAX)
+}
+
+fn payloads(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| String::from_utf8_lossy(entry.payload.as_bytes()).into()).collect()
+}
+
+#[test]
+fn what_came_may_be_acked_only_once_it_is_on_disk() {
+    let mut mailbox = Mailbox::new(BYTES_PER_APP_MAX);
+    assert_eq!(mailbox.take(message(1, "chatter")), Taken::New);
+    assert!(!mailbox.is_settled());
+    assert!(matches!(mailbox.poll_write(), Some(Write::Put(..))));
+    assert!(mailbox.poll_write().is_none());
+    assert!(!mailbox.is_settled(), "given out is not done");
+    mailbox.written();
+    assert!(mailbox.is_settled());
+}
+
+#[test]
+fn no_message_is_taken_twice_before_and_after_it_was_popped_and_over_restarts() {
+    let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+    mailbox.take(message(1, "chatter"));
+    mailbox.take(message(2, "mail"));
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = restored(&folder);
+    assert_eq!(mailbox.take(message(1, "chatter")), Taken::Double);
+    assert_eq!(payloads(&mailbox.pop_all(&app("chatter"))), ["1"]);
+    assert_eq!(mailbox.take(message(1, "chatter")), Taken::Double);
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = restored(&folder);
+    assert_eq!(mailbox.take(message(1, "chatter")), Taken::Double);
+    assert!(mailbox.pop_all(&app("chatter")).is_empty());
+    assert_eq!(payloads(&mailbox.pop_all(&app("mail"))), ["2"]);
+}
+
+#[test]
+fn a_crash_between_any_two_writes_of_a_pop_leaves_all_of_it_or_nothing() {
+    let (mut mailbox, mut before) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+    for number in 1..=3 {
+        mailbox.take(message(number, "chatter"));
+    }
+    write(&mut mailbox, &mut before, usize::MAX);
+    for writes in 0..=4 {
+        let (mut folder, mut mailbox) = (before.clone(), restored(&before));
+        mailbox.pop_all(&app("chatter"));
+        write(&mut mailbox, &mut folder, writes);
+        let mut mailbox = restored(&folder);
+        let left = if writes == 0 { 3 } else { 0 };
+        assert_eq!(mailbox.entries().count(), left, "after {writes} writes");
+        assert_eq!(mailbox.take(message(2, "chatter")), Taken::Double);
+        write(&mut mailbox, &mut folder, usize::MAX);
+        assert_eq!(folder.len(), if writes == 0 { 3 } else { 1 }, "leftovers go");
+    }
+}
+
+#[test]
+fn the_oldest_of_an_app_go_first_and_its_newest_stays_whatever_its_size() {
+    let (mut mailbox, mut folder) = (Mailbox::new(4), Folder::new());
+    for number in [11, 12, 13] {
+        mailbox.take(message(number, "chatter"));
+    }
+    mailbox.take(message(1, "mail"));
+    assert_eq!(payloads(&mailbox.entries().cloned().collect::<Vec<_>>()), ["12", "13", "1"]);
+    assert_eq!(mailbox.take(message(11, "chatter")), Taken::Double);
+    mailbox.take(message(123_456, "chatter"));
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = Mailbox::restore(folder, 4);
+    assert_eq!(payloads(&mailbox.pop_all(&app("chatter"))), ["123456"]);
+    assert_eq!(payloads(&mailbox.pop_all(&app("mail"))), ["1"]);
+}
+
+#[test]
+fn a_smaller_bound_holds_from_the_restart_on() {
+    let (mut mailbox, mut folder) = (Mailbox::new(4), Folder::new());
+    mailbox.take(message(11, "chatter"));
+    mailbox.take(message(12, "chatter"));
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = Mailbox::restore(folder.clone(), 2);
+    write(&mut mailbox, &mut folder, usize::MAX);
+    assert_eq!(payloads(&restored(&folder).pop_all(&app("chatter"))), ["12"]);
+}
+
+#[test]
+fn levels_rise_and_never_fall_and_stay_when_the_news_is_popped() {
+    let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+    assert_eq!(mailbox.take(news(3)), Taken::New);
+    assert_eq!(mailbox.take(news(2)), Taken::Double);
+    write(&mut mailbox, &mut folder, usize::MAX);
+    assert_eq!(restored(&folder).levels()[&ChannelId::SYSTEM], Level(3));
+    mailbox.pop_all(&app("settings"));
+    write(&mut mailbox, &mut folder, usize::MAX);
+    assert_eq!(restored(&folder).levels()[&ChannelId::SYSTEM], Level(3));
+}
+
+#[test]
+fn what_nobody_can_read_does_no_harm_and_goes() {
+    let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+    mailbox.take(message(1, "chatter"));
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let torn = folder.values().next().map(|contents| contents[..contents.len() / 2].to_vec());
+    folder.insert(file_name(2), torn.expect("there is one"));
+    folder.insert("0000000000000003.json.new".into(), Vec::new());
+    folder.insert(SEEN_FILE.into(), b"{".to_vec());
+    let mut mailbox = restored(&folder);
+    write(&mut mailbox, &mut folder, usize::MAX);
+    assert_eq!(folder.len(), 2);
+    assert_eq!(payloads(&mailbox.pop_all(&app("chatter"))), ["1"]);
+}
+
+#[test]
+fn so_many_ids_are_remembered_and_no_more() {
+    let mut mailbox = Mailbox::new(0);
+    for number in 0..2 * GONE_MAX as u64 {
+        mailbox.take(message(number, "chatter"));
+    }
+    assert_eq!(mailbox.gone.len(), GONE_MAX);
+    assert_eq!(mailbox.take(message(GONE_MAX as u64, "chatter")), Taken::Double);
+    assert_eq!(mailbox.take(message(0, "chatter")), Taken::New);
+}
