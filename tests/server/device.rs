@@ -128,20 +128,23 @@ impl Device {
     }
 
     pub fn over(secured: Secured, name: &str) -> Device {
-        let clock = Clock::new();
-        let session = Session::new(device_options(name), clock.now().monotonic).expect("it fits");
-        let mut device = Device { secured, session, clock };
+        let mut device = Device::with(secured, device_options(name));
         let event = device.next_event();
         assert!(matches!(event, Event::Connected { .. }), "{event:?}");
         device
     }
 
+    /// A device that introduces itself like this; what the server makes of that is the first event.
+    pub fn with(secured: Secured, options: Options) -> Device {
+        let clock = Clock::new();
+        let session = Session::new(options, clock.now().monotonic).expect("it fits");
+        Device { secured, session, clock }
+    }
+
     /// What happens next; the connection's end is [`Event::Ended`].
     pub fn next_event(&mut self) -> Event {
         loop {
-            while let Some(bytes) = self.session.poll_transmit(self.clock.now().monotonic) {
-                self.secured.write(&bytes);
-            }
+            self.transmit();
             if let Some(event) = self.session.poll_event() {
                 return event;
             }
@@ -174,6 +177,16 @@ impl Device {
 
     pub fn ack(&mut self) {
         self.session.ack();
+        self.transmit();
+    }
+
+    /// Takes its leave; the server closes.
+    pub fn leave(&mut self) {
+        self.session.leave();
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
         while let Some(bytes) = self.session.poll_transmit(self.clock.now().monotonic) {
             self.secured.write(&bytes);
         }

@@ -3,6 +3,7 @@
 
 mod api;
 mod device;
+mod enrolment;
 mod faults;
 mod limits;
 mod lines;
