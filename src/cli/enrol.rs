@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = code.server.host().to_owned();
     let server = arguments.addr.clone().unwrap_or_else(|| code.server.clone());
     state_folder::prepare(&arguments.state)?;
-    let enrolled = trade(&code, &server, &name)?;
+    let (enrolled, connection) = trade(&code, &server, &name)?;
     let device = enrolled.device.clone();
     let state = State {
         server,
@@ -50,11 +50,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "{folder}: {error}: the code is used, and device {device} is lost: have it revoked"
         ))
     })?;
+    // Only now the server may know that it has arrived.
+    connection.close();
     say(&format!("enrolled as {device}"))
 }
 
-/// Gives the code to the server that it names, and to no other.
-fn trade(code: &EnrolmentCode, server: &ServerAddress, name: &str) -> Result<Enrolled, Failure> {
+/// Gives the code to the server that it names, and to no other. What comes of it is to be stored before the
+/// connection is closed.
+fn trade(
+    code: &EnrolmentCode,
+    server: &ServerAddress,
+    name: &str,
+) -> Result<(Enrolled, Connection), Failure> {
     let options = DeviceOptions { tls13_only: true, post_quantum: false };
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| Failure::Usage(format!("no certificate can be for `{name}`, which the code names")))?;
@@ -64,10 +71,7 @@ fn trade(code: &EnrolmentCode, server: &ServerAddress, name: &str) -> Result<Enr
         .map_err(|error| Failure::Run(error.to_string()))?;
     loop {
         match connection.next_event(None) {
-            Some(Event::Enrolled(enrolled)) => {
-                connection.close();
-                return Ok(enrolled);
-            }
+            Some(Event::Enrolled(enrolled)) => return Ok((enrolled, connection)),
             Some(Event::Ended(reason)) => {
                 return Err(Failure::Run(format!("{}: {}", server.addr, explain(&reason))));
             }

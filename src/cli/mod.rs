@@ -173,4 +173,15 @@ mod tests {
     fn every_command_is_well_formed() {
         CommandLine::command().debug_assert();
     }
+
+    /// One random id in 64 begins like an option.
+    #[cfg(feature = "server")]
+    #[test]
+    fn a_device_is_revoked_whatever_its_id_begins_with() {
+        for device in ["-x4B5ZA06IQIlDFOooV0VQ", "--config"] {
+            let arguments = ["lomiri-push", "revoke", "--config", "push.toml", device];
+            let parsed = CommandLine::try_parse_from(arguments);
+            assert!(parsed.is_ok() == (device != "--config"), "{device}");
+        }
+    }
 }

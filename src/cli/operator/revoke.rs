@@ -11,6 +11,7 @@ use crate::cli::{Failure, say};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The device, by the id that `lomiri-push devices` shows
+    #[arg(allow_hyphen_values = true)]
     device: DeviceId,
     #[command(flatten)]
     server: ServerArguments,
