@@ -1,5 +1,5 @@
-//! Holds the session that `protocol-spec/wire1-bytes.md` spells out to the code: its bytes are frames,
-//! and the code writes the same ones.
+//! Holds the conversations that `protocol-spec/wire1-bytes.md` spells out to the code: their bytes are
+//! frames, and the code writes the same ones.
 
 use std::fs;
 use std::path::Path;
@@ -14,12 +14,13 @@ struct Turn {
     bytes: Vec<u8>,
 }
 
-fn turns() -> Vec<Turn> {
+/// The conversation under this heading.
+fn turns(heading: &str) -> Vec<Turn> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocol-spec/wire1-bytes.md");
     let page = fs::read_to_string(page).expect("the spec is part of the source");
-    let session = page.split("\n## ").find(|part| part.starts_with("A session")).expect("its heading");
+    let conversation = page.split("\n## ").find(|part| part.starts_with(heading)).expect("its heading");
     let mut turns: Vec<Turn> = Vec::new();
-    for line in session.lines() {
+    for line in conversation.lines() {
         if line.starts_with("**") {
             turns.push(Turn { is_device: line.starts_with("**The device**"), bytes: Vec::new() });
         } else if line.starts_with("| `") {
@@ -51,13 +52,23 @@ fn frames(turn: &Turn, bytes: &[u8]) -> Vec<&'static str> {
     names
 }
 
+/// The names of the frames that are said at each moment.
+fn said(heading: &str) -> Vec<String> {
+    let names = |turn: &Turn| {
+        let opening = turn.bytes.strip_prefix(&[VERSION]);
+        frames(turn, opening.unwrap_or(&turn.bytes)).join(" ")
+    };
+    turns(heading).iter().map(names).collect()
+}
+
+#[test]
+fn the_enrolment_of_the_spec_is_made_of_frames() {
+    assert_eq!(said("An enrolment"), ["ENROL", "ENROLLED", "BYE"]);
+}
+
 #[test]
 fn the_session_of_the_spec_is_made_of_frames() {
-    let said = turns().into_iter().map(|turn| {
-        let opening = turn.bytes.strip_prefix(&[VERSION]);
-        frames(&turn, opening.unwrap_or(&turn.bytes)).join(" ")
-    });
     let expected =
         ["CONNECT", "CONNACK BROADCAST APP MESSAGE MESSAGE", "ACK", "PING RECEIPT", "PONG", "GOAWAY"];
-    assert_eq!(said.collect::<Vec<_>>(), expected);
+    assert_eq!(said("A session"), expected);
 }
