@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lomiri_push::api::{Conversation, Options, Request, State};
+use lomiri_push::api::{Conversation, Line, Options, Request, State};
 use lomiri_push::base::{AppId, DeviceId, MessageId, Monotonic, Now, Payload, Seq, SessionId, Urgency, Wall};
 use lomiri_push::protocol::wire0::{self, Notification, ServerMessage};
 use lomiri_push::protocol::wire1::{self, AppNumber, SERVER_BODY_BYTES_MAX, ServerFrame};
@@ -35,7 +35,7 @@ fn ask(path: &str, body: &[u8]) -> Option<Command> {
     let length = body.len();
     let head =
         format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-    let mut conversation = Conversation::new(Arc::new(options()), NOW);
+    let mut conversation = Conversation::new(Arc::new(options()), Line::Private, NOW);
     conversation.handle_bytes(&[head.as_bytes(), body].concat(), NOW);
     match conversation.poll_request() {
         Some(Request::Queue(command)) => Some(command),
@@ -56,6 +56,9 @@ fn options() -> Options {
         read_timeout: Duration::from_secs(5),
         hosts: Vec::new(),
         domain: String::new(),
+        is_auth_required: false,
+        operator: None,
+        enrolling: None,
         stats: None,
     }
 }

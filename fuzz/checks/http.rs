@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lomiri_push::api::{Conversation, Options, Reply, Request, State, StatsCredential};
+use lomiri_push::api::{Conversation, Line, Options, Reply, Request, State, StatsCredential};
 use lomiri_push::base::{Now, Payload, Token, Wall};
 use lomiri_push::queue::{Answer, Refusal, Registered};
 
@@ -74,7 +74,7 @@ impl Peer {
     fn new(piece_bytes: usize) -> Peer {
         let now = Now { wall: Wall(1_800_000_000_000), ..Now::default() };
         Peer {
-            conversation: Conversation::new(Arc::new(options()), now),
+            conversation: Conversation::new(Arc::new(options()), Line::Private, now),
             now,
             piece_bytes,
             sent_bytes: 0,
@@ -225,6 +225,9 @@ fn options() -> Options {
         read_timeout: Duration::from_secs(5),
         hosts: vec!["push.example:443".into()],
         domain: "push.example".into(),
+        is_auth_required: false,
+        operator: None,
+        enrolling: None,
         stats: Some(StatsCredential::new("ops", "secret")),
     }
 }

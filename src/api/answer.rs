@@ -8,10 +8,10 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Reply;
-use super::failure::Failure;
-use crate::base::{Token, Wall};
-use crate::queue::{Answer, Refusal};
+use super::failure::{Failure, Whose};
+use super::{Options, Reply, v1};
+use crate::base::Wall;
+use crate::queue::{Answer, Refusal, Registered};
 
 /// What came of a request.
 pub(super) type Outcome = Result<Success, Failure>;
@@ -20,7 +20,6 @@ pub(super) type Outcome = Result<Success, Failure>;
 #[derive(Debug)]
 pub(super) enum Success {
     Done,
-    Token(Token),
     /// A JSON object, written out.
     Object(String),
 }
@@ -34,15 +33,31 @@ pub(super) struct Framing {
     pub close: bool,
 }
 
-/// What `reply` means for the request. `unavailable` says what can't be done if nothing can.
-pub(super) fn outcome(reply: Reply, unavailable: &'static str) -> Outcome {
-    match reply {
-        Reply::Queue(Answer::Done) => Ok(Success::Done),
-        Reply::Queue(Answer::Registered(registered)) => Ok(Success::Token(registered.token)),
-        Reply::Queue(Answer::Refused(refusal)) => Err(failure(refusal, unavailable)),
-        Reply::Queue(_) => Err(Failure::Internal),
-        Reply::Stats(counters) => Ok(stats(counters)),
-        Reply::Busy => Err(Failure::Unavailable(unavailable)),
+/// How to tell what comes of a request.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// As on the old paths. The text says what can't be done if nothing can.
+    Old(&'static str),
+    V1(v1::Asked),
+}
+
+/// What `reply` means for the request.
+pub(super) fn outcome(reply: Reply, asked: Asked, options: &Options) -> Outcome {
+    match (reply, asked) {
+        (Reply::Queue(answer), Asked::Old(unavailable)) => old(answer, unavailable),
+        (Reply::Queue(answer), Asked::V1(asked)) => asked.outcome(answer, options),
+        (Reply::Stats(counters), _) => Ok(stats(counters)),
+        (Reply::Busy, Asked::Old(unavailable)) => Err(Failure::Unavailable(unavailable)),
+        (Reply::Busy, Asked::V1(_)) => Err(Failure::Unavailable(v1::UNAVAILABLE)),
+    }
+}
+
+fn old(answer: Answer, unavailable: &'static str) -> Outcome {
+    match answer {
+        Answer::Done => Ok(Success::Done),
+        Answer::Registered(registered) => Ok(tokens(&registered)),
+        Answer::Refused(refusal) => Err(failure(refusal, unavailable)),
+        _ => Err(Failure::Internal),
     }
 }
 
@@ -50,12 +65,27 @@ fn failure(refusal: Refusal, unavailable: &'static str) -> Failure {
     match refusal {
         Refusal::UnknownToken => Failure::UnknownToken,
         Refusal::Unauthorized => Failure::Unauthorized,
+        Refusal::NotThisDevice => Failure::NoCredential(Whose::Device),
+        Refusal::AppKeyNeeded => Failure::NoCredential(Whose::App),
+        Refusal::TooManyRequests { retry_after } => Failure::TooManyRequests(retry_after),
         Refusal::UnknownChannel => Failure::UnknownChannel,
         Refusal::PastExpiration => Failure::PastExpiration,
         Refusal::TooManyPending(newest) => Failure::TooManyPending(newest),
         Refusal::Unavailable => Failure::Unavailable(unavailable),
         _ => Failure::Internal,
     }
+}
+
+fn tokens(registered: &Registered) -> Success {
+    #[derive(Serialize)]
+    struct Body {
+        ok: bool,
+        token: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user_token: Option<String>,
+    }
+    let user_token = registered.user_token.map(|token| token.reveal());
+    Success::object(&Body { ok: true, token: registered.token.reveal(), user_token })
 }
 
 fn stats(counters: Vec<(&'static str, u64)>) -> Success {
@@ -72,7 +102,7 @@ pub(super) fn write(output: &mut String, outcome: &Outcome, framing: Framing, no
     };
     write_head(output, status, body.len(), framing, now);
     if let Err(failure) = outcome {
-        output.push_str(failure.header().unwrap_or_default());
+        failure.write_headers(output);
     }
     output.push_str("\r\n");
     if !framing.without_body {
@@ -113,7 +143,6 @@ impl Success {
     fn body(&self) -> Cow<'_, str> {
         match self {
             Success::Done => r#"{"ok":true}"#.into(),
-            Success::Token(token) => format!(r#"{{"ok":true,"token":"{}"}}"#, token.reveal()).into(),
             Success::Object(json) => json.into(),
         }
     }

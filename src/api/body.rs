@@ -4,10 +4,11 @@
 use serde_json::value::RawValue;
 
 use super::Options;
+use super::answer::Asked;
 use super::expiry;
 use super::failure::Failure;
-use super::routes::Call;
-use crate::base::{AppId, DeviceId, IdError, Payload, Urgency, Wall};
+use super::routes::{Call, STORE_UNAVAILABLE};
+use crate::base::{AppId, Credential, DeviceId, IdError, Payload, Urgency, Wall};
 use crate::protocol::wire0::ProtocolError;
 use crate::protocol::wire0::object::Fields;
 use crate::queue::{Address, Command, Notify};
@@ -34,19 +35,30 @@ const NAMES: [&str; 10] = [
     "urgency",
 ];
 
-/// Makes the command that `body` describes.
-pub(super) fn command(call: Call, body: &[u8], options: &Options, now: Wall) -> Result<Command, Failure> {
-    let body = Body::read(body)?;
-    match call {
-        Call::Notify => NotifyFields::read(&body)?.check(options, now).map(Command::Notify),
-        Call::Broadcast => broadcast(&body, options, now),
-        Call::Register => {
-            device_and_app(&body).map(|(device, app)| Command::Register { device, app, credential: None })
+/// Makes the command that `body` describes, and says how to tell what comes of it.
+pub(super) fn command(
+    call: Call,
+    body: &[u8],
+    options: &Options,
+    now: Wall,
+) -> Result<(Command, Asked), Failure> {
+    let fields = || Body::read(body);
+    Ok(match call {
+        Call::Notify { app_key } => {
+            let notify = NotifyFields::read(&fields()?)?.check(app_key, options, now)?;
+            (Command::Notify(notify), Asked::Old("Could not store notification"))
         }
-        Call::Unregister => {
-            device_and_app(&body).map(|(device, app)| Command::Unregister { device, app, credential: None })
+        Call::Broadcast => (broadcast(&fields()?, options, now)?, Asked::Old(STORE_UNAVAILABLE)),
+        Call::Register { credential } => {
+            let (device, app) = device_and_app(&fields()?)?;
+            (Command::Register { device, app, credential }, Asked::Old("Could not make token"))
         }
-    }
+        Call::Unregister { credential } => {
+            let (device, app) = device_and_app(&fields()?)?;
+            (Command::Unregister { device, app, credential }, Asked::Old("Could not remove token"))
+        }
+        Call::V1(call) => return call.command(body, options, now),
+    })
 }
 
 struct Body<'b>(Fields<'b, { NAMES.len() }>);
@@ -96,10 +108,13 @@ impl<'b> NotifyFields<'b> {
         })
     }
 
-    fn check(self, options: &Options, now: Wall) -> Result<Notify, Failure> {
+    fn check(self, app_key: Option<Credential>, options: &Options, now: Wall) -> Result<Notify, Failure> {
         let by_token = !self.token.is_empty();
         if self.app.is_empty() || !by_token && (self.user.is_empty() || self.device.is_empty()) {
             return Err(Failure::MissingId);
+        }
+        if !by_token && options.is_auth_required {
+            return Err(Failure::AddressedByDevice);
         }
         let app = id(&self.app)?;
         let device = if by_token { None } else { Some(id(&self.device)?) };
@@ -118,7 +133,7 @@ impl<'b> NotifyFields<'b> {
             urgency,
             clear_pending: self.clear_pending,
             replace_tag,
-            app_key: None,
+            app_key,
         })
     }
 }

@@ -22,9 +22,10 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::answer::{self, Framing, Outcome};
+use super::answer::{self, Asked, Framing, Outcome};
 use super::failure::Failure;
 use super::head::{BodyLength, HEAD_BYTES_MAX, Head};
+use super::rights::Line;
 use super::routes::{self, Call, Plan};
 use super::{Options, Reply, Request, body};
 use crate::base::{Monotonic, Now};
@@ -52,6 +53,7 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 #[derive(Debug)]
 pub struct Conversation {
     options: Arc<Options>,
+    line: Line,
     phase: Phase,
     /// Bytes that came and are not worked off yet. Has no memory while empty.
     input: BytesMut,
@@ -89,7 +91,7 @@ enum Phase {
     /// The answer to `request` must come from elsewhere. It is taken out when it is polled.
     Working {
         request: Option<Request>,
-        unavailable: &'static str,
+        asked: Asked,
         exchange: Exchange,
     },
     /// The answer is in `output`.
@@ -150,9 +152,9 @@ impl Exchange {
 
 impl Conversation {
     /// A conversation on a connection that was accepted at `now`.
-    pub fn new(options: Arc<Options>, now: Now) -> Conversation {
+    pub fn new(options: Arc<Options>, line: Line, now: Now) -> Conversation {
         let phase = Phase::Head { until: now.monotonic + options.read_timeout };
-        Conversation { options, phase, input: BytesMut::new(), output: String::new(), ended: false }
+        Conversation { options, line, phase, input: BytesMut::new(), output: String::new(), ended: false }
     }
 
     /// Bytes have come. Takes them all; whoever reads from the socket asks
@@ -189,10 +191,10 @@ impl Conversation {
     /// # Panics
     /// If there is none: the reply is another connection's, and must not go out on this one.
     pub fn handle_reply(&mut self, reply: Reply, now: Now) {
-        let Phase::Working { request: None, unavailable, exchange } = self.phase else {
+        let Phase::Working { request: None, asked, exchange } = self.leave_phase() else {
             panic!("a reply without a request");
         };
-        self.answer(exchange, answer::outcome(reply, unavailable), now);
+        self.answer(exchange, answer::outcome(reply, asked, &self.options), now);
     }
 
     /// What this conversation needs from elsewhere before it goes on: one request at a time, each given
@@ -230,7 +232,10 @@ impl Conversation {
 
     /// Whether to read from the socket. False while as much waits as one request may take, and at the end.
     pub fn wants_bytes(&self) -> bool {
-        let input_bytes_max = self.options.body_bytes_max.max(HEAD_BYTES_MAX);
+        let input_bytes_max = match self.phase {
+            Phase::Body { length, .. } => length,
+            _ => self.options.body_bytes_max.max(HEAD_BYTES_MAX),
+        };
         !self.ended && self.input.len() < input_bytes_max && !matches!(self.phase, Phase::Finished)
     }
 
@@ -263,8 +268,8 @@ impl Conversation {
     fn step(&mut self, now: Now) -> bool {
         match self.phase {
             Phase::Head { until } => self.read_head(until, now),
-            Phase::Body { call, length, exchange, .. } if self.input.len() >= length => {
-                self.read_body(call, length, exchange, now);
+            Phase::Body { length, .. } if self.input.len() >= length => {
+                self.read_body(now);
                 true
             }
             Phase::Skip { left, until } => self.skip(left, until, now),
@@ -283,15 +288,15 @@ impl Conversation {
         };
         let exchange = Exchange::new(&head);
         let waits_for_100 = head.expects_continue && self.input.len() == head_bytes;
-        let plan = routes::plan(&head, &self.options);
+        let plan = routes::plan(&head, &self.options, self.line);
         self.input.advance(head_bytes);
         match plan {
             Ok(Plan::Read(call, length)) => {
                 self.output.push_str(if waits_for_100 { CONTINUE } else { "" });
                 self.phase = Phase::Body { call, length, exchange, until };
             }
-            Ok(Plan::Ask(request, unavailable)) => {
-                self.phase = Phase::Working { request: Some(request), unavailable, exchange };
+            Ok(Plan::Ask(request, asked)) => {
+                self.phase = Phase::Working { request: Some(request), asked, exchange };
             }
             Ok(Plan::Tell(success)) => self.answer(exchange, Ok(success), now),
             Err(failure) => self.answer(exchange, Err(failure), now),
@@ -299,17 +304,26 @@ impl Conversation {
         true
     }
 
-    fn read_body(&mut self, call: Call, length: usize, exchange: Exchange, now: Now) {
+    /// The body is there.
+    fn read_body(&mut self, now: Now) {
+        let Phase::Body { call, length, exchange, .. } = self.leave_phase() else {
+            unreachable!("a body is read in its phase");
+        };
         let command = body::command(call, &self.input[..length], &self.options, now.wall);
         self.input.advance(length);
         let exchange = Exchange { unread: Some(0), ..exchange };
         match command {
-            Ok(command) => {
+            Ok((command, asked)) => {
                 let request = Some(Request::Queue(command));
-                self.phase = Phase::Working { request, unavailable: call.unavailable(), exchange };
+                self.phase = Phase::Working { request, asked, exchange };
             }
             Err(failure) => self.answer(exchange, Err(failure), now),
         }
+    }
+
+    /// The phase by value; the caller puts another in its place.
+    fn leave_phase(&mut self) -> Phase {
+        mem::replace(&mut self.phase, Phase::Finished)
     }
 
     fn skip(&mut self, left: u64, until: Monotonic, now: Now) -> bool {

@@ -1,4 +1,4 @@
-//! `expire_on`: RFC 3339, to a point on the wall clock.
+//! Times as RFC 3339 writes them, to points on the wall clock and back.
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::Pieces;
@@ -17,6 +17,12 @@ pub(super) fn parse(text: &str) -> Option<Wall> {
     let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
     let timestamp = offset.to_timestamp(pieces.date().to_datetime(time)).unwrap_or(Timestamp::MAX);
     Some(Wall(u64::try_from(timestamp.as_millisecond()).unwrap_or(0)))
+}
+
+/// As text in UTC, down to the millisecond; what lies beyond jiff's last day becomes that day.
+pub(super) fn format(at: Wall) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX).to_string()
 }
 
 fn is_rfc3339(text: &str) -> bool {
@@ -58,6 +64,15 @@ mod tests {
         for (text, millis) in cases {
             assert_eq!(parse(text), Some(Wall(millis)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for at in [Wall(0), Wall(1_123), Wall(1_767_225_600_000)] {
+            assert_eq!(parse(&format(at)), Some(at));
+        }
+        assert_eq!(format(Wall(1_500)), "1970-01-01T00:00:01.5Z");
+        assert!(parse(&format(Wall(u64::MAX))).is_some());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The table of failures: each with the status, label and message that app servers rely on.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::routes::Method;
 use crate::base::{IdError, Payload, UrgencyError};
@@ -17,13 +19,18 @@ pub(super) enum Failure {
     UnknownVersion,
     ShortHead,
     UnknownPath,
-    WrongMethod(Method),
+    /// With those that the path has.
+    WrongMethod(&'static [Method]),
     NoLength,
     EmptyBody,
     BodyTooLarge,
     WrongContentType,
     ShortBody,
     MalformedJson,
+    /// As [`Failure::MalformedJson`], and says what of it.
+    BadBody(String),
+    /// A part of the path or the query can't be read.
+    BadTarget(&'static str),
     MissingId,
     BadId(IdError),
     MissingData,
@@ -36,14 +43,39 @@ pub(super) enum Failure {
     UnknownToken,
     /// The token is another app's.
     Unauthorized,
-    /// `/stats` without its credential.
-    NoCredential,
+    /// A credential is missing or wrong.
+    NoCredential(Whose),
+    /// A credential came where others may read it.
+    Exposed,
+    /// By user and device, where devices must prove who they are.
+    AddressedByDevice,
+    /// There is no such thing, or not for whoever asks.
+    Unknown(Noun),
+    /// More than its rate allows; with when it would be taken.
+    TooManyRequests(Duration),
     /// With the newest pending payload of the app, if it is one device's.
     TooManyPending(Option<Payload>),
     /// The message says what could not be done.
     Unavailable(&'static str),
     /// Our own fault.
     Internal,
+}
+
+/// What there may be none of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noun {
+    Device,
+    User,
+}
+
+/// Whose credential is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    App,
+    Device,
+    Operator,
+    /// The operator's, or the user and password of the configuration.
+    Stats,
 }
 
 /// A failure as it goes out.
@@ -56,7 +88,12 @@ pub(super) struct Row {
     pub message: Cow<'static, str>,
 }
 
+/// How long a sender should leave a server alone that takes nothing, in seconds: short enough that nobody
+/// notices a burst, and senders back off from there.
+const UNAVAILABLE_RETRY_AFTER_S: u64 = 5;
+
 const BAD_REQUEST: &str = "400 Bad Request";
+const NOT_FOUND: &str = "404 Not Found";
 const UNAUTHORIZED: &str = "401 Unauthorized";
 const TOO_LARGE: &str = "413 Content Too Large";
 
@@ -72,12 +109,10 @@ impl Failure {
                 invalid("505 HTTP Version Not Supported", "Unknown HTTP version, should be HTTP/1.1")
             }
             Failure::ShortHead => row(BAD_REQUEST, "io-error", "Could not read request head"),
-            Failure::UnknownPath => invalid("404 Not Found", "Unknown path"),
-            Failure::WrongMethod(Method::Post) => {
-                invalid("405 Method Not Allowed", "Wrong request method, should be POST")
-            }
-            Failure::WrongMethod(Method::Get) => {
-                invalid("405 Method Not Allowed", "Wrong request method, should be GET")
+            Failure::UnknownPath => invalid(NOT_FOUND, "Unknown path"),
+            Failure::WrongMethod(allowed) => {
+                let message = format!("Wrong request method, should be {}", names(allowed).join(" or "));
+                invalid("405 Method Not Allowed", message)
             }
             Failure::NoLength => invalid("411 Length Required", "A Content-Length must be provided"),
             Failure::EmptyBody => invalid(BAD_REQUEST, "Request body empty"),
@@ -89,6 +124,8 @@ impl Failure {
             Failure::MalformedJson => invalid(BAD_REQUEST, "Malformed JSON Object"),
             Failure::MissingId => invalid(BAD_REQUEST, "Missing id field"),
             Failure::BadId(error) => invalid(BAD_REQUEST, format!("Invalid id field: {error}")),
+            Failure::BadBody(error) => invalid(BAD_REQUEST, format!("Malformed JSON Object: {error}")),
+            Failure::BadTarget(what) => invalid(BAD_REQUEST, format!("Invalid {what}")),
             Failure::MissingData => invalid(BAD_REQUEST, "Missing data field"),
             Failure::DataTooLarge => invalid(BAD_REQUEST, "Data too large"),
             Failure::InvalidExpiration => invalid(BAD_REQUEST, "Invalid expiration date"),
@@ -97,8 +134,20 @@ impl Failure {
             Failure::BadUrgency(error) => invalid(BAD_REQUEST, format!("Invalid urgency: {error}")),
             Failure::UnknownChannel => row(BAD_REQUEST, "unknown-channel", "Unknown channel"),
             Failure::UnknownToken => row(BAD_REQUEST, "unknown-token", "Unknown token"),
-            Failure::Unauthorized | Failure::NoCredential => {
-                row(UNAUTHORIZED, "unauthorized", "Unauthorized")
+            Failure::Unauthorized => row(UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Failure::NoCredential(whose) => row(UNAUTHORIZED, "unauthorized", whose.needed()),
+            Failure::Exposed => row(
+                "403 Forbidden",
+                "forbidden",
+                "Credentials are taken over HTTPS only, or from the server's own machine",
+            ),
+            Failure::AddressedByDevice => {
+                row(UNAUTHORIZED, "unauthorized", "Messages are taken by token only")
+            }
+            Failure::Unknown(Noun::Device) => row(NOT_FOUND, "unknown-device", "Unknown device"),
+            Failure::Unknown(Noun::User) => row(NOT_FOUND, "unknown-user", "Unknown user"),
+            Failure::TooManyRequests(_) => {
+                row("429 Too Many Requests", "too-many-requests", "Too many requests, try again later")
             }
             Failure::TooManyPending(_) => {
                 row(TOO_LARGE, "too-many-pending", "Too many pending notifications for this application")
@@ -108,12 +157,29 @@ impl Failure {
         }
     }
 
-    /// The header line that HTTP asks for beside this status, if any.
-    pub fn header(&self) -> Option<&'static str> {
+    /// Appends the header lines that HTTP asks for beside this status.
+    pub fn write_headers(&self, output: &mut String) {
         match self {
-            Failure::WrongMethod(Method::Post) => Some("Allow: POST\r\n"),
-            Failure::WrongMethod(Method::Get) => Some("Allow: GET, HEAD\r\n"),
-            Failure::NoCredential => Some("WWW-Authenticate: Basic realm=\"stats\", charset=\"UTF-8\"\r\n"),
+            Failure::WrongMethod(allowed) => line(output, "Allow", &with_head(allowed).join(", ")),
+            Failure::NoCredential(Whose::Stats) => {
+                line(output, "WWW-Authenticate", "Basic realm=\"stats\", charset=\"UTF-8\"");
+                line(output, "WWW-Authenticate", "Bearer");
+            }
+            Failure::NoCredential(_) | Failure::Unauthorized | Failure::AddressedByDevice => {
+                line(output, "WWW-Authenticate", "Bearer");
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.retry_after_s() {
+            line(output, "Retry-After", &seconds.to_string());
+        }
+    }
+
+    /// After how many seconds it is worth trying again, if at all.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Failure::TooManyRequests(time) => Some(time.as_secs().max(1)),
+            Failure::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -125,6 +191,34 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+impl Whose {
+    fn needed(self) -> &'static str {
+        match self {
+            Whose::App => "Unauthorized: the app's key is needed",
+            Whose::Device => "Unauthorized: the device's credential is needed",
+            Whose::Operator => "Unauthorized: the operator's key is needed",
+            Whose::Stats => "Unauthorized",
+        }
+    }
+}
+
+fn line(output: &mut String, name: &str, value: &str) {
+    write!(output, "{name}: {value}\r\n").expect("a String takes everything");
+}
+
+fn names(allowed: &[Method]) -> Vec<&'static str> {
+    allowed.iter().map(|method| method.name()).collect()
+}
+
+/// HEAD goes wherever GET does.
+fn with_head(allowed: &[Method]) -> Vec<&'static str> {
+    let mut names = names(allowed);
+    if allowed.contains(&Method::Get) {
+        names.push("HEAD");
+    }
+    names
 }
 
 fn invalid(status: &'static str, message: impl Into<Cow<'static, str>>) -> Row {

@@ -16,6 +16,8 @@ pub(super) struct Head<'b> {
     pub body: BodyLength,
     pub content_type: Option<&'b [u8]>,
     pub authorization: Option<&'b [u8]>,
+    /// Whether `X-Forwarded-Proto` says https; none without it. Only a trusted proxy's word counts.
+    pub forwarded_https: Option<bool>,
     /// The sender may hold the body back until it is told to go on.
     pub expects_continue: bool,
     /// The sender would like to go on with another request.
@@ -59,6 +61,7 @@ impl<'b> Head<'b> {
             body: fields.body()?,
             content_type: fields.content_type,
             authorization: fields.authorization,
+            forwarded_https: fields.forwarded_https,
             expects_continue: is_1_1 && fields.expects_continue,
             keep_alive: !fields.close && (is_1_1 || fields.keep_alive),
         })
@@ -80,6 +83,7 @@ struct Fields<'b> {
     coded: bool,
     content_type: Option<&'b [u8]>,
     authorization: Option<&'b [u8]>,
+    forwarded_https: Option<bool>,
     expects_continue: bool,
     close: bool,
     keep_alive: bool,
@@ -96,6 +100,8 @@ impl<'b> Fields<'b> {
             self.content_type.get_or_insert(value);
         } else if is("Authorization") {
             self.authorization.get_or_insert(value);
+        } else if is("X-Forwarded-Proto") {
+            self.take_forwarded_proto(value);
         } else if is("Expect") {
             self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         } else if is("Connection") {
@@ -115,6 +121,13 @@ impl<'b> Fields<'b> {
             |number: u64, digit: &u8| number.saturating_mul(10).saturating_add((digit - b'0').into());
         self.length = Some(value.iter().fold(0, times_ten_and));
         Ok(())
+    }
+
+    /// A caller may have sent one of its own, which the proxy has only added to: all must agree.
+    fn take_forwarded_proto(&mut self, value: &[u8]) {
+        let all =
+            value.split(|&byte| byte == b',').all(|word| word.trim_ascii().eq_ignore_ascii_case(b"https"));
+        self.forwarded_https = Some(all && self.forwarded_https != Some(false));
     }
 
     fn body(&self) -> Result<BodyLength, Failure> {

@@ -13,16 +13,23 @@ mod credential;
 mod expiry;
 mod failure;
 mod head;
+mod rights;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod v1;
 
 pub use conversation::{Conversation, State};
 pub use credential::StatsCredential;
+pub use rights::Line;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::Digest;
+use crate::protocol::enrolment_code::ServerAddress;
 use crate::queue;
+use crate::tls::Certificates;
 
 /// What holds for every connection.
 #[derive(Clone, Debug)]
@@ -37,8 +44,23 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// The name that the TLS certificate of these hosts is for.
     pub domain: String,
-    /// Who may see `/stats`; nobody if absent.
+    /// Whether devices must prove who they are, and the operator too on the old paths.
+    pub is_auth_required: bool,
+    /// Of the operator's key; without it nobody is the operator.
+    pub operator: Option<Digest>,
+    /// What enrolment codes say of this server; without it none are made.
+    pub enrolling: Option<Enrolling>,
+    /// Who may see `/stats`, beside the operator.
     pub stats: Option<StatsCredential>,
+}
+
+/// Where a device that has an enrolment code finds the server, and by what it knows it.
+#[derive(Clone, Debug)]
+pub struct Enrolling {
+    /// Where the server listens for devices.
+    pub server: ServerAddress,
+    /// What it shows there; renewed while the server runs.
+    pub certificates: Arc<Certificates>,
 }
 
 /// What a conversation needs from elsewhere to answer; each is followed by one [`Reply`].

@@ -22,7 +22,7 @@ use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::Inbox;
 use super::links::Links;
 use super::storage::Ticket;
-use crate::api::{self, Conversation, Reply, Request, State};
+use crate::api::{self, Conversation, Line, Reply, Request, State};
 use crate::base::{Monotonic, Now};
 use crate::queue::Answer;
 use crate::tls::{ServerConfig, Tls};
@@ -332,10 +332,12 @@ impl ApiLoop {
 
     /// The handshake of TLS must come within the time of the first request.
     fn begin(&mut self, accepted: Accepted, now: Now) {
-        let Accepted { socket, slot, .. } = accepted;
+        let Accepted { socket, peer, slot } = accepted;
+        let is_private = self.tls.is_some() || peer.ip().to_canonical().is_loopback();
+        let line = if is_private { Line::Private } else { Line::Exposed };
         self.callers_so_far += 1;
         let caller = Caller {
-            conversation: Conversation::new(self.options.clone(), now),
+            conversation: Conversation::new(self.options.clone(), line, now),
             number: self.callers_so_far,
             phase: Phase::Open,
             active_at: now.monotonic,

@@ -3,13 +3,15 @@
 mod ending;
 mod framing;
 mod granted;
+mod operator;
+mod required;
 mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::base::{Monotonic, Now, Wall};
+use crate::base::{Credential, Monotonic, Now, Wall};
 use crate::queue::{Answer, Command};
 
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,8 +26,34 @@ fn options() -> Options {
         read_timeout: READ_TIMEOUT,
         hosts: vec!["push.example:443".into(), "push2.example:443".into()],
         domain: "push.example".into(),
+        is_auth_required: false,
+        operator: None,
+        enrolling: None,
         stats: Some(StatsCredential::new("ops", "secret")),
     }
+}
+
+/// Where devices must prove who they are.
+fn required() -> Options {
+    let made = rcgen::generate_simple_self_signed(["push.example".to_owned()]).expect("a certificate");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let certificates = Certificates::new(chain.as_bytes(), key.as_bytes()).expect("a certificate");
+    let server = "push.example:9090".parse().expect("an address");
+    Options {
+        is_auth_required: true,
+        operator: Some(operator_key().digest()),
+        enrolling: Some(Enrolling { server, certificates }),
+        ..options()
+    }
+}
+
+fn operator_key() -> Credential {
+    Credential::new([1; 32])
+}
+
+/// A header line.
+fn bearer(credential: &Credential) -> String {
+    format!("Authorization: Bearer {}\r\n", credential.reveal())
 }
 
 /// Whoever talks to the server.
@@ -48,7 +76,12 @@ impl Peer {
     }
 
     fn with(options: Options) -> Peer {
-        Peer { conversation: Conversation::new(Arc::new(options), START), now: START, arrived: Vec::new() }
+        Peer::with_line(options, Line::Private)
+    }
+
+    fn with_line(options: Options, line: Line) -> Peer {
+        let conversation = Conversation::new(Arc::new(options), line, START);
+        Peer { conversation, now: START, arrived: Vec::new() }
     }
 
     fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -1,0 +1,65 @@
+//! The parts of a target: the path's segments and the query's parameters, percent-decoded (RFC 3986).
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+
+use crate::api::failure::Failure;
+use crate::base::IdError;
+
+/// A path's segments. A `/` that is encoded does not divide.
+pub(super) fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Failure> {
+    path.split('/').map(|segment| decode(segment).ok_or(Failure::BadTarget("path"))).collect()
+}
+
+/// The parameters of a query, in their order.
+pub(super) struct Query<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
+
+impl<'q> Query<'q> {
+    pub fn read(query: &'q str) -> Result<Query<'q>, Failure> {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let read = |pair: &'q str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name)?, decode(value)?))
+        };
+        pairs.map(read).collect::<Option<_>>().map(Query).ok_or(Failure::BadTarget("query"))
+    }
+
+    /// The first parameter of this name.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// The same as an id.
+    pub fn id<Id: FromStr<Err = IdError>>(&self, name: &str) -> Result<Option<Id>, Failure> {
+        self.text(name).map(id).transpose()
+    }
+}
+
+pub(super) fn id<Id: FromStr<Err = IdError>>(text: &str) -> Result<Id, Failure> {
+    text.parse().map_err(Failure::BadId)
+}
+
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(text).decode_utf8().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoded_slash_does_not_divide() {
+        assert_eq!(segments("app-keys/a%2Fb%20%C3%A9").expect("UTF-8"), ["app-keys", "a/b é"]);
+        assert_eq!(segments("app-keys/%ff").expect_err("not UTF-8"), Failure::BadTarget("path"));
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_its_name() {
+        let query = Query::read("a=1&after=d%26&after=2&b").expect("UTF-8");
+        assert_eq!((query.text("after"), query.text("b"), query.text("c")), (Some("d&"), Some(""), None));
+        assert!(Query::read("").is_ok_and(|query| query.0.is_empty()));
+        assert!(Query::read("a=%ff").is_err());
+    }
+}
