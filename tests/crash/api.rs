@@ -15,8 +15,19 @@ pub struct Api {
 pub enum Reply {
     /// 200, with this.
     Granted(Value),
-    /// Another status, with the label of the error.
+    /// Another status, with the label of the error: nothing has changed.
     Refused(String),
+}
+
+/// Whether the request was done is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// No whole answer came.
+    #[error(transparent)]
+    Gone(#[from] ureq::Error),
+    /// The server says that it cannot. A disk that fails may have taken what was asked all the same.
+    #[error("answered with {0}")]
+    Failed(u16),
 }
 
 impl Api {
@@ -29,13 +40,14 @@ impl Api {
         Api { agent: config.into(), base: format!("http://{address}") }
     }
 
-    /// Posts `body`; an error if no whole answer came.
-    pub fn post(&self, path: &str, body: &Value) -> Result<Reply, ureq::Error> {
+    /// Posts `body`.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Reply, Unanswered> {
         let request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
         let mut response = request.send(body.to_string())?;
         let answer: Value = serde_json::from_str(&response.body_mut().read_to_string()?).unwrap_or_default();
         match response.status().as_u16() {
             200 => Ok(Reply::Granted(answer)),
+            status @ 500.. => Err(Unanswered::Failed(status)),
             _ => Ok(Reply::Refused(answer["error"].as_str().unwrap_or_default().to_owned())),
         }
     }

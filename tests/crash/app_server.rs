@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::api::{Api, Reply};
+use super::api::{Api, Reply, Unanswered};
 use super::dice::Dice;
 use super::ledger::{Outcome, Post};
 use super::phone::IMAGE;
@@ -24,8 +24,8 @@ const TAGS: u64 = 3;
 /// How much is put beside a payload's number, at most.
 const PADDING_BYTES_MAX: u64 = 1500;
 
-/// The server died before it answered.
-pub struct Unanswered;
+/// How often in a row a server may answer that it can take nothing: then its disk stays full.
+const FAILURES_MAX: u32 = 10;
 
 pub struct AppServer {
     app: String,
@@ -54,9 +54,16 @@ impl AppServer {
         AppServer { app: app.into(), is_operator, lines: devices.iter().map(line).collect(), dice }
     }
 
-    /// Makes requests until one is not answered.
+    /// Makes requests until one is not answered, or too many are answered that nothing can be done.
     pub fn load(&mut self, api: &Api, shared: &Shared) {
-        while self.act(api, shared).is_ok() {}
+        let mut failures = 0;
+        while failures < FAILURES_MAX {
+            match self.act(api, shared) {
+                Ok(()) => failures = 0,
+                Err(Unanswered::Failed(_)) => failures += 1,
+                Err(Unanswered::Gone(_)) => return,
+            }
+        }
     }
 
     fn act(&mut self, api: &Api, shared: &Shared) -> Result<(), Unanswered> {
@@ -122,9 +129,8 @@ fn in_the_future(life: Duration) -> Timestamp {
 
 impl Work<'_> {
     fn ask(&self, path: &str, body: &Value) -> Result<Reply, Unanswered> {
-        self.api.post(path, body).map_err(|error| {
-            self.shared.failed(self.app, &format!("POST {path}: {error}"));
-            Unanswered
+        self.api.post(path, body).inspect_err(|problem| {
+            self.shared.failed(self.app, &format!("POST {path}: {problem}"));
         })
     }
 
@@ -136,10 +142,7 @@ impl Work<'_> {
 
     fn register(&self, line: &mut Line) -> Result<(), Unanswered> {
         let body = json!({ "deviceid": line.device, "appid": self.app });
-        let Ok(reply) = self.ask("/register", &body) else {
-            line.registration.maybe_registered();
-            return Err(Unanswered);
-        };
+        let reply = self.ask("/register", &body).inspect_err(|_| line.registration.maybe_registered())?;
         let verdict = match reply {
             Reply::Granted(answer) => {
                 line.registration.registered(answer["token"].as_str().unwrap_or_default().to_owned())
@@ -152,13 +155,9 @@ impl Work<'_> {
 
     fn unregister(&self, line: &mut Line) -> Result<(), Unanswered> {
         let body = json!({ "deviceid": line.device, "appid": self.app });
-        match self.ask("/unregister", &body) {
-            Ok(Reply::Granted(_)) => line.registration.unregistered(),
-            Ok(Reply::Refused(_)) => self.check(line, Err("/unregister was refused")),
-            Err(Unanswered) => {
-                line.registration.maybe_unregistered();
-                return Err(Unanswered);
-            }
+        match self.ask("/unregister", &body).inspect_err(|_| line.registration.maybe_unregistered())? {
+            Reply::Granted(_) => line.registration.unregistered(),
+            Reply::Refused(_) => self.check(line, Err("/unregister was refused")),
         }
         Ok(())
     }
@@ -223,7 +222,7 @@ fn outcome(reply: &Result<Reply, Unanswered>) -> Outcome {
     match reply {
         Ok(Reply::Granted(_)) => Outcome::Accepted,
         Ok(Reply::Refused(_)) => Outcome::Refused,
-        Err(Unanswered) => Outcome::Unanswered,
+        Err(_) => Outcome::Unanswered,
     }
 }
 

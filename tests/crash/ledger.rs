@@ -16,6 +16,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 
 use jiff::Timestamp;
 use lomiri_push::base::{MessageId, Payload};
@@ -80,6 +81,9 @@ struct Mailbox {
     casts: BTreeSet<usize>,
 }
 
+/// Those of a device that has had none.
+static NO_CASTS: BTreeSet<usize> = BTreeSet::new();
+
 /// One session of a device, from before it connects.
 #[derive(Debug)]
 pub struct Visit {
@@ -103,6 +107,16 @@ pub struct Counts {
     pub stored: usize,
     /// Messages that came again although they were stored: acks that a crash swallowed.
     pub again: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Counts) {
+        self.accepted += more.accepted;
+        self.refused += more.refused;
+        self.unanswered += more.unanswered;
+        self.stored += more.stored;
+        self.again += more.again;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -213,30 +227,51 @@ impl Ledger {
     /// What must hold when a device has had all that was pending for it, and nobody posts. `now` is
     /// later than that: what has expired by then need not have come.
     pub fn check_device(&mut self, device: &str, now: Timestamp) {
-        let lines = self.droppable.iter().filter(|((name, _), _)| name == device);
-        let numbers: Vec<usize> = lines.flat_map(|(_, numbers)| numbers.iter().copied()).collect();
-        for number in numbers {
-            let Message { post, fate, is_stored, .. } = &self.messages[number];
-            if *fate == Fate::Owed && !is_stored && post.expires > now {
-                self.complain(format!("{} was lost", self.describe(number)));
-            }
+        for number in self.lacking(device, now) {
+            self.complain(format!("{} was lost", self.describe(number)));
         }
         self.check_broadcasts(device, now);
     }
 
-    /// Where one broadcast that lives must have come, the level must count all that were accepted.
+    /// Whether a device has all messages that it must have by now.
+    pub fn has_messages(&self, device: &str, now: Timestamp) -> bool {
+        self.lacking(device, now).is_empty()
+    }
+
+    /// The messages that are owed to a device.
+    fn lacking(&self, device: &str, now: Timestamp) -> Vec<usize> {
+        let lines = self.droppable.iter().filter(|((name, _), _)| name == device);
+        let is_lacking = |number: &usize| {
+            let Message { post, fate, is_stored, .. } = &self.messages[*number];
+            *fate == Fate::Owed && !is_stored && post.expires > now
+        };
+        lines.flat_map(|(_, numbers)| numbers.iter().copied()).filter(is_lacking).collect()
+    }
+
+    /// Whether a device has all broadcasts that it must have by now: on wire 1 they and messages may
+    /// overtake each other.
+    pub fn has_broadcasts(&self, device: &str, now: Timestamp) -> bool {
+        self.lacks_broadcast(device, now).is_none()
+    }
+
     fn check_broadcasts(&mut self, device: &str, now: Timestamp) {
+        if let Some(complaint) = self.lacks_broadcast(device, now) {
+            self.complain(complaint);
+        }
+    }
+
+    /// Where one broadcast that lives must have come, the level must count all that were accepted.
+    fn lacks_broadcast(&self, device: &str, now: Timestamp) -> Option<String> {
+        let (level, casts) =
+            self.mailboxes.get(device).map_or((0, &NO_CASTS), |mailbox| (mailbox.level, &mailbox.casts));
         let is_due = |cast: &Cast| cast.outcome == Outcome::Accepted && cast.expires > now;
-        let due: Vec<usize> = (0..self.casts.len()).filter(|number| is_due(&self.casts[*number])).collect();
-        let Mailbox { level, casts } = self.mailboxes.entry(device.into()).or_default();
-        let (level, lost) = (*level, due.iter().find(|number| !casts.contains(number)));
-        if let Some(lost) = lost {
-            self.complain(format!("{device}: broadcast {lost} was lost"));
+        let mut due = (0..self.casts.len()).filter(|number| is_due(&self.casts[*number])).peekable();
+        due.peek()?;
+        if let Some(lost) = due.find(|number| !casts.contains(number)) {
+            return Some(format!("{device}: broadcast {lost} was lost"));
         }
         let accepted = self.casts.iter().filter(|cast| cast.outcome == Outcome::Accepted).count() as i64;
-        if !due.is_empty() && level < accepted {
-            self.complain(format!("{device}: the level is {level} after {accepted} broadcasts"));
-        }
+        (level < accepted).then(|| format!("{device}: the level is {level} after {accepted} broadcasts"))
     }
 
     pub fn is_stored(&self, number: usize) -> bool {

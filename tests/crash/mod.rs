@@ -2,202 +2,139 @@
 //! were answered against what devices get afterwards. It sees the server from outside only: its HTTP
 //! API, its device port, its log.
 //!
-//! ```text
-//! round   [start ── kill at once]  start ── check ── load ── kill
-//!                                             │        │
-//!                          tokens live or are dead;    app servers post; devices ack, go, come;
-//!                          some devices come back      the others are away
-//!                          and get what they are owed
-//!
-//! end     start ── check all ── SIGTERM ── start ── check that what was acked does not come again
-//! ```
-//!
-//! All choices come from a seed. What the threads and the server make of them is theirs: a seed
+//! All choices come from a seed. What the threads and the processes make of them is theirs: a seed
 //! brings back the same kind of run, not the same run.
 
 mod api;
 mod app_server;
+mod connected;
 mod dice;
 mod ledger;
 mod phone;
+mod place;
 mod players;
 mod registration;
+mod run;
 mod server;
 mod shared;
+#[path = "../store/small_disk.rs"]
+mod small_disk;
+mod tail;
 
 use std::fmt;
+use std::ops::{AddAssign, ControlFlow};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
-
-use tempfile::TempDir;
 
 use self::dice::Dice;
 use self::ledger::Counts;
-use self::players::{DEVICES, Players, Stage};
-use self::server::Server;
-use self::shared::Shared;
+use self::place::Place;
+use self::run::Run;
+use self::small_disk::SmallDisk;
 
-/// How long a server lives, at most, that is killed while it starts.
-const START_MS_MAX: u64 = 60;
-/// How much of the log a failure shows.
-const LOG_LINES: usize = 20;
+/// Room for the queue, its ballast and the least that must be free.
+const MEMORY_DISK_MIB: u32 = 192;
+/// The same, and what this file system needs for itself.
+const EXT4_DISK_MIB: u64 = 256;
 
-/// One run: so many rounds, from this seed.
+/// What is run, from this seed.
 #[derive(Clone, Copy)]
 pub struct Settings {
+    /// How often the server is killed in mid-load.
     pub rounds: u32,
+    /// How often its disk runs full in mid-load, on each of two small disks.
+    pub full_disk_rounds: u32,
     pub seed: u64,
 }
 
-/// What came of a run so far.
+/// What was done so far, and what came of it.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Report {
-    rounds: u32,
-    kills: u32,
-    counts: Counts,
+    pub rounds: u32,
+    pub full_disk_rounds: u32,
+    /// How often the server was killed.
+    pub kills: u32,
+    /// How often a device was.
+    pub device_kills: u32,
+    pub counts: Counts,
 }
 
 /// Something was lost, or came that should not have come, or did not work at all.
 pub struct Failure {
     settings: Settings,
-    round: u32,
-    complaints: Vec<String>,
+    pub report: Report,
+    pub complaints: Vec<String>,
     log: Vec<String>,
     folder: PathBuf,
 }
 
-/// Runs `program serve` through all rounds, and tells how it stands after each.
-pub fn run(settings: Settings, program: &Path, tell: &mut dyn FnMut(&Report)) -> Result<Report, Failure> {
-    let mut crash = Crash::new(settings, program);
-    match crash.all_rounds(tell) {
-        Ok(()) => Ok(crash.report()),
-        Err(Broken) => Err(crash.fail()),
-    }
-}
-
-struct Crash<'a> {
+/// Runs `program serve` through all rounds, and tells how it stands after each, until it is told to
+/// stop: then it checks what there is.
+pub fn run(
     settings: Settings,
-    program: &'a Path,
-    folder: TempDir,
-    dice: Dice,
-    players: Players,
-    shared: Shared,
-    round: u32,
-    kills: u32,
-    /// What the last server said.
-    log: Vec<String>,
+    program: &Path,
+    tell: &mut dyn FnMut(&Report) -> ControlFlow<()>,
+) -> Result<Report, Box<Failure>> {
+    let mut dice = Dice::new(settings.seed);
+    let mut report = Report::default();
+    for (place, rounds) in places(settings) {
+        let Some(place) = place() else { continue };
+        let mut run = Run::new(place, program, dice.split());
+        let outcome = run.all_rounds(rounds, &mut |more| tell(&report.and(more)));
+        report += run.report();
+        match outcome {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => break,
+            Err(broken) => return Err(Box::new(run.fail(broken, settings, report))),
+        }
+    }
+    Ok(report)
 }
 
-/// The ledger has complaints.
-struct Broken;
+type Choice = (fn() -> Option<Place>, u32);
 
-impl<'a> Crash<'a> {
-    fn new(settings: Settings, program: &'a Path) -> Crash<'a> {
-        let mut dice = Dice::new(settings.seed);
-        let folder = tempfile::Builder::new().prefix("lomiri-push-crash-").tempdir();
-        Crash {
-            settings,
-            program,
-            folder: folder.expect("a temporary folder"),
-            players: Players::new(dice.split()),
-            dice,
-            shared: Shared::default(),
-            round: 0,
-            kills: 0,
-            log: Vec::new(),
-        }
+/// Where it runs, and for how many rounds.
+fn places(settings: Settings) -> [Choice; 3] {
+    let Settings { rounds, full_disk_rounds, .. } = settings;
+    [
+        (|| Some(Place::folder()), rounds),
+        (|| SmallDisk::in_memory(MEMORY_DISK_MIB).map(Place::disk), full_disk_rounds),
+        (|| SmallDisk::ext4(EXT4_DISK_MIB).map(Place::disk), full_disk_rounds),
+    ]
+}
+
+impl Report {
+    fn and(mut self, more: Report) -> Report {
+        self += more;
+        self
     }
+}
 
-    fn all_rounds(&mut self, tell: &mut dyn FnMut(&Report)) -> Result<(), Broken> {
-        while self.round < self.settings.rounds {
-            self.round += 1;
-            while self.dice.one_in(3) {
-                self.kill_a_start()?;
-            }
-            self.with_server(Players::load_and_kill)?;
-            self.kills += 1;
-            tell(&self.report());
-        }
-        self.with_server(Players::settle_and_terminate)?;
-        let again = self.report().counts.again;
-        self.with_server(Players::settle_and_terminate)?;
-        // The ack of each device's last mark may have been on its way when the server stopped.
-        if self.report().counts.again > again + DEVICES.len() {
-            self.shared.complain("what had been acked came again after SIGTERM");
-        }
-        self.check()
-    }
-
-    /// A server that never gets to work must do no harm either.
-    fn kill_a_start(&mut self) -> Result<(), Broken> {
-        let lifetime = Duration::from_millis(self.dice.below(START_MS_MAX));
-        let mut server = Server::start(self.program, self.folder.path());
-        thread::sleep(lifetime);
-        server.kill();
-        self.kills += 1;
-        self.check_log(server)
-    }
-
-    /// Starts a server, and lets the players use and end it.
-    fn with_server(&mut self, act: fn(&mut Players, &Stage<'_>, &mut Server)) -> Result<(), Broken> {
-        self.shared.expect_end(false);
-        let mut server = Server::start(self.program, self.folder.path());
-        match server.listening(self.folder.path()) {
-            Ok((http, devices)) => {
-                let stage = Stage { http, devices, shared: &self.shared };
-                act(&mut self.players, &stage, &mut server);
-            }
-            Err(complaint) => self.shared.complain(complaint),
-        }
-        self.check_log(server)
-    }
-
-    /// A server may be killed, but it must not stumble.
-    fn check_log(&mut self, server: Server) -> Result<(), Broken> {
-        self.log = server.end();
-        for line in self.log.iter().filter(|line| line.contains("panicked") || line.contains(" ERROR ")) {
-            self.shared.complain(line.as_str());
-        }
-        self.check()
-    }
-
-    fn check(&self) -> Result<(), Broken> {
-        if self.shared.with(|ledger| ledger.complaints().is_empty()) { Ok(()) } else { Err(Broken) }
-    }
-
-    fn report(&self) -> Report {
-        let counts = self.shared.with(|ledger| ledger.counts());
-        Report { rounds: self.round, kills: self.kills, counts }
-    }
-
-    fn fail(self) -> Failure {
-        let log = self.log[self.log.len().saturating_sub(LOG_LINES)..].to_vec();
-        Failure {
-            settings: self.settings,
-            round: self.round,
-            complaints: self.shared.with(|ledger| ledger.complaints().to_vec()),
-            log,
-            folder: self.folder.keep(),
-        }
+impl AddAssign for Report {
+    fn add_assign(&mut self, more: Report) {
+        self.rounds += more.rounds;
+        self.full_disk_rounds += more.full_disk_rounds;
+        self.kills += more.kills;
+        self.device_kills += more.device_kills;
+        self.counts += more.counts;
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { accepted, refused, unanswered, stored, again } = self.counts;
+        let Report { rounds, full_disk_rounds, kills, device_kills, counts } = self;
+        let Counts { accepted, refused, unanswered, stored, again } = counts;
         write!(
             f,
-            "{} rounds, {} kills: {accepted} posts accepted, {refused} refused, {unanswered} unanswered; \
-             {stored} stored, {again} came again",
-            self.rounds, self.kills,
+            "{rounds} rounds and {full_disk_rounds} of a full disk; server killed {kills} times, devices \
+             {device_kills} times; {accepted} posts accepted, {refused} refused, {unanswered} unanswered; \
+             {stored} stored, {again} came again"
         )
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { seed, rounds } = self.settings;
-        writeln!(f, "round {} of {rounds} with seed {seed} failed:", self.round)?;
+        writeln!(f, "seed {} failed after {}:", self.settings.seed, self.report)?;
         self.complaints.iter().try_for_each(|complaint| writeln!(f, "  {complaint}"))?;
         writeln!(f, "the server's last lines:")?;
         self.log.iter().try_for_each(|line| writeln!(f, "  {line}"))?;

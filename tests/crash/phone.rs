@@ -1,10 +1,12 @@
-//! A device over real TLS that acks what it has stored. On a whim it loses what came before it is
+//! A device over real TLS, on either wire, that acks what it has stored. On a whim it loses what came before it is
 //! stored, or the connection before the ack, or goes and comes back.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lomiri_push::base::{ChannelId, Level};
 use lomiri_push::device::{Connection, Server};
-use lomiri_push::protocol::wire0::Connect;
+use lomiri_push::protocol::{wire0, wire1};
 use lomiri_push::session::device::{Broadcast, Event, Message, Options};
 
 use super::dice::Dice;
@@ -13,11 +15,24 @@ use super::shared::Shared;
 
 /// What all devices are, and so which system broadcasts are for them: `CHANNEL/MODEL`.
 pub const IMAGE: &str = "stable/pinephone";
-/// One frame in so many meets each whim.
-const WHIMS: u64 = 12;
+pub const IMAGE_CHANNEL: &str = "stable";
+pub const MODEL: &str = "pinephone";
+/// One frame in so many meets each whim: of messages, a frame of wire 0 has many, and one of wire 1 one.
+const WHIMS_ON_WIRE_0: u64 = 12;
+const WHIMS_ON_WIRE_1: u64 = 100;
+/// The silence that a device on wire 1 announces: longer than any round.
+const KEEPALIVE: Duration = Duration::from_secs(1_700);
+
+/// What a device speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    Zero,
+    One,
+}
 
 pub struct Phone {
     name: String,
+    wire: Wire,
     dice: Dice,
     /// Whether it has no whims.
     is_calm: bool,
@@ -47,12 +62,8 @@ enum Next {
 }
 
 impl Phone {
-    pub fn new(name: &str, dice: Dice) -> Phone {
-        Phone { name: name.into(), dice, is_calm: false }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn new(name: &str, wire: Wire, dice: Dice) -> Phone {
+        Phone { name: name.into(), wire, dice, is_calm: false }
     }
 
     /// From here on it has no whims.
@@ -73,7 +84,8 @@ impl Phone {
         };
         loop {
             let next = match connection.next_event(None) {
-                Some(Event::Connected { .. }) => Next::Stay,
+                // The session itself tells the server of what came too late.
+                Some(Event::Connected { .. } | Event::Expired(_)) => Next::Stay,
                 Some(Event::Message(first)) => self.take(&mut connection, &mut visit, first, shared),
                 Some(Event::Broadcast(news)) => self.take_news(&mut connection, &visit, &news, shared),
                 Some(Event::Ended(reason)) => self.end(shared, &reason),
@@ -92,7 +104,10 @@ impl Phone {
         first: Message,
         shared: &Shared,
     ) -> Next {
-        let all = all_together(connection, first);
+        let all = match self.wire {
+            Wire::Zero => all_together(connection, first),
+            Wire::One => vec![first],
+        };
         shared.with(|ledger| ledger.came(visit, &all));
         let whim = self.whim();
         if whim == Whim::Lose {
@@ -115,7 +130,8 @@ impl Phone {
     }
 
     fn whim(&mut self) -> Whim {
-        match self.dice.below(WHIMS) {
+        let whims = if self.wire == Wire::Zero { WHIMS_ON_WIRE_0 } else { WHIMS_ON_WIRE_1 };
+        match self.dice.below(whims) {
             _ if self.is_calm => Whim::None,
             0 => Whim::Lose,
             1 => Whim::Silence,
@@ -139,18 +155,22 @@ impl Phone {
     }
 
     fn options(&self, level: i64) -> Options {
-        let (image_channel, model) = IMAGE.split_once('/').expect("a channel and a model");
-        let connect = Connect {
-            model: model.into(),
-            image_channel: image_channel.into(),
-            levels: [(ChannelId::SYSTEM, Level(level))].into(),
-            ..Connect::new(self.name.parse().expect("a device id"))
-        };
-        Options::new(connect.into())
+        let device_id = self.name.parse().expect("a device id");
+        let levels = [(ChannelId::SYSTEM, Level(level))].into();
+        Options::new(match self.wire {
+            Wire::Zero => {
+                let (image_channel, model) = (IMAGE_CHANNEL.into(), MODEL.into());
+                wire0::Connect { model, image_channel, levels, ..wire0::Connect::new(device_id) }.into()
+            }
+            Wire::One => {
+                let image = IMAGE.into();
+                wire1::Connect { image, levels, ..wire1::Connect::new(device_id, KEEPALIVE) }.into()
+            }
+        })
     }
 }
 
-/// The messages that came in one frame: one ack is for all, so one whim is too.
+/// The messages that came in one frame of wire 0: one ack is for all, so one whim is too.
 fn all_together(connection: &mut Connection, first: Message) -> Vec<Message> {
     let mut all = vec![first];
     while connection.session().has_events() {

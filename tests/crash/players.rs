@@ -1,7 +1,8 @@
 //! Everyone but the server: app servers and devices, and what they do while it runs.
 
 use std::net::SocketAddr;
-use std::thread;
+use std::path::Path;
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,13 +10,25 @@ use lomiri_push::device;
 
 use super::api::Api;
 use super::app_server::AppServer;
+use super::connected::Connected;
 use super::dice::Dice;
 use super::ledger::Ledger;
-use super::phone::Phone;
+use super::phone::{Phone, Wire};
+use super::place::Place;
 use super::server::Server;
 use super::shared::Shared;
 
-pub const DEVICES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
+/// All devices; the first ones are threads of this program, and the others processes.
+pub const DEVICES: [(&str, Wire); 7] = [
+    ("alice", Wire::Zero),
+    ("bob", Wire::One),
+    ("carol", Wire::Zero),
+    ("dave", Wire::One),
+    ("erin", Wire::One),
+    ("frank", Wire::Zero),
+    ("grace", Wire::One),
+];
+const THREADS: usize = 5;
 /// Each has an app server of its own; the first one's posts broadcasts too.
 const APPS: [&str; 4] = ["chatter", "mail", "weather", "chess"];
 /// A message of this app tells that all before it has come.
@@ -25,50 +38,141 @@ const ANSWERS_MAX: u64 = 400;
 /// How long after the last of these, at most: the time of a few batches.
 const KILL_DELAY_US_MAX: u64 = 5_000;
 
+/// Wire 1 tells expiry in whole seconds, rounded down: so much earlier a message may be dropped.
+const EXPIRY_STEP: Duration = Duration::from_secs(1);
+
 pub struct Players {
     dice: Dice,
     app_servers: Vec<AppServer>,
     marker: AppServer,
-    phones: Vec<Phone>,
+    devices: Vec<Device>,
+}
+
+enum Player {
+    Phone(Phone),
+    Connected(Connected),
+}
+
+struct Device {
+    name: &'static str,
+    player: Player,
 }
 
 /// A server that listens, and the ledger.
 pub struct Stage<'a> {
     pub http: SocketAddr,
     pub devices: device::Server,
+    /// What devices that are processes run.
+    pub program: &'a Path,
+    /// What stays from one server to the next.
+    pub place: &'a Place,
     pub shared: &'a Shared,
+}
+
+/// Who is at work, and who is not.
+struct Cast<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    /// App servers.
+    working: Vec<ScopedJoinHandle<'scope, ()>>,
+    away: Vec<&'env mut Device>,
+}
+
+impl Device {
+    fn new(index: usize, dice: Dice) -> Device {
+        let (name, wire) = DEVICES[index];
+        let player = match index {
+            ..THREADS => Player::Phone(Phone::new(name, wire, dice)),
+            _ => Player::Connected(Connected::new(name, wire, dice)),
+        };
+        Device { name, player }
+    }
+
+    fn calm_down(&mut self) {
+        match &mut self.player {
+            Player::Phone(phone) => phone.calm_down(),
+            Player::Connected(connected) => connected.calm_down(),
+        }
+    }
+
+    fn stay(&mut self, stage: &Stage<'_>) {
+        match &mut self.player {
+            Player::Phone(phone) => phone.stay(&stage.devices, stage.shared),
+            Player::Connected(connected) => connected.stay(stage),
+        }
+        stage.shared.found_gone();
+    }
+
+    fn kills(&self) -> u32 {
+        if let Player::Connected(connected) = &self.player { connected.kills } else { 0 }
+    }
 }
 
 impl Players {
     pub fn new(mut dice: Dice) -> Players {
-        let mut app_server = |app| AppServer::new(app, app == APPS[0], &DEVICES, dice.split());
+        let names = DEVICES.map(|(name, _)| name);
+        let mut app_server = |app| AppServer::new(app, app == APPS[0], &names, dice.split());
         let (app_servers, marker) = (APPS.map(&mut app_server).into(), app_server(MARKER_APP));
-        let phones = DEVICES.map(|name| Phone::new(name, dice.split())).into();
-        Players { dice, app_servers, marker, phones }
+        let devices = (0..DEVICES.len()).map(|index| Device::new(index, dice.split())).collect();
+        Players { dice, app_servers, marker, devices }
+    }
+
+    /// How often devices were killed.
+    pub fn device_kills(&self) -> u32 {
+        self.devices.iter().map(Device::kills).sum()
     }
 
     /// Some devices come back and must get what they are owed. Then all app servers post until the
     /// server is killed. What goes wrong is in the ledger.
     pub fn load_and_kill(&mut self, stage: &Stage<'_>, server: &mut Server) {
-        self.check_tokens(stage);
-        let answers = 1 + self.dice.below(ANSWERS_MAX) as usize;
         let delay = Duration::from_micros(self.dice.below(KILL_DELAY_US_MAX));
-        let here = some_of(&mut self.phones, &mut self.dice);
-        let (app_servers, marker) = (&mut self.app_servers, &mut self.marker);
-        thread::scope(|scope| {
-            let names: Vec<String> = here.iter().map(|phone| phone.name().to_owned()).collect();
-            for phone in here {
-                scope.spawn(|| phone.stay(&stage.devices, stage.shared));
-            }
-            check_devices(marker, &names, stage);
-            let goal = stage.shared.with(|ledger| ledger.counts().accepted) + answers;
-            for app_server in app_servers {
-                scope.spawn(|| app_server.load(&Api::new(stage.http), stage.shared));
-            }
-            stage.shared.wait_for("answers", |ledger| ledger.counts().accepted >= goal);
+        self.load(stage, |_| {
             thread::sleep(delay);
             stage.shared.expect_end(true);
             server.kill();
+        });
+    }
+
+    /// The same, but in mid-load others take all the room that there is on the disk. App servers post
+    /// until they are answered no more, or only that nothing can be taken. Then those devices come that
+    /// were away, and get what they are owed, if the server bears their acks.
+    pub fn load_and_fill(&mut self, stage: &Stage<'_>, server: &mut Server) {
+        self.load(stage, |cast| {
+            stage.shared.expect_end(true);
+            stage.place.fill();
+            cast.working.into_iter().for_each(|app_server| app_server.join().expect("they don't panic"));
+            for device in cast.away {
+                cast.scope.spawn(|| device.stay(stage));
+            }
+            let has_all = |ledger: &Ledger, name: &str| ledger.has_messages(name, now());
+            stage.shared.wait_for("what devices are owed on a full disk", |ledger| {
+                stage.shared.is_gone() || DEVICES.iter().all(|(name, _)| has_all(ledger, name))
+            });
+            server.kill();
+        });
+    }
+
+    /// `end` is to end the server.
+    fn load<'env>(
+        &'env mut self,
+        stage: &'env Stage<'env>,
+        end: impl for<'scope> FnOnce(Cast<'scope, 'env>),
+    ) {
+        self.check_tokens(stage);
+        let answers = 1 + self.dice.below(ANSWERS_MAX) as usize;
+        let (here, away) = some_of(&mut self.devices, &mut self.dice);
+        let (app_servers, marker) = (&mut self.app_servers, &mut self.marker);
+        thread::scope(|scope| {
+            let names: Vec<&str> = here.iter().map(|device| device.name).collect();
+            for device in here {
+                scope.spawn(|| device.stay(stage));
+            }
+            check_devices(marker, &names, stage);
+            let goal = stage.shared.with(|ledger| ledger.counts().accepted) + answers;
+            let load = |app_server: &mut AppServer| app_server.load(&Api::new(stage.http), stage.shared);
+            let working = app_servers.iter_mut().map(|app_server| scope.spawn(move || load(app_server)));
+            let working = working.collect();
+            stage.shared.wait_for("answers", |ledger| ledger.counts().accepted >= goal);
+            end(Cast { scope, working, away });
         });
     }
 
@@ -76,11 +180,11 @@ impl Players {
     pub fn settle_and_terminate(&mut self, stage: &Stage<'_>, server: &mut Server) {
         self.check_tokens(stage);
         thread::scope(|scope| {
-            for phone in &mut self.phones {
-                phone.calm_down();
-                scope.spawn(|| phone.stay(&stage.devices, stage.shared));
+            for device in &mut self.devices {
+                device.calm_down();
+                scope.spawn(|| device.stay(stage));
             }
-            let names = DEVICES.map(str::to_owned);
+            let names = DEVICES.map(|(name, _)| name);
             check_devices(&mut self.marker, &names, stage);
             // A second mark comes only after the ack of all that came before it.
             check_devices(&mut self.marker, &names, stage);
@@ -101,15 +205,23 @@ impl Players {
     }
 }
 
-/// Each is chosen or not; at least one is.
-fn some_of<'a>(phones: &'a mut [Phone], dice: &mut Dice) -> Vec<&'a mut Phone> {
-    let certain = dice.index(phones.len());
-    let indexed = phones.iter_mut().enumerate();
-    indexed.filter(|(index, _)| *index == certain || dice.one_in(3)).map(|(_, phone)| phone).collect()
+/// Each is chosen or not, and at least one is; and those that are not.
+fn some_of<'a>(devices: &'a mut [Device], dice: &mut Dice) -> (Vec<&'a mut Device>, Vec<&'a mut Device>) {
+    let certain = dice.index(devices.len());
+    let choose = |index| index == certain || dice.one_in(3);
+    let chosen: Vec<bool> = (0..devices.len()).map(choose).collect();
+    let (here, away): (Vec<_>, Vec<_>) = devices.iter_mut().zip(chosen).partition(|(_, is_here)| *is_here);
+    let devices_of = |all: Vec<(&'a mut Device, bool)>| all.into_iter().map(|(device, _)| device).collect();
+    (devices_of(here), devices_of(away))
+}
+
+/// From when on what expires must have come.
+fn now() -> Timestamp {
+    Timestamp::now() + EXPIRY_STEP
 }
 
 /// Marks the end of what is pending, waits until the marks have come, and checks what came before.
-fn check_devices(marker: &mut AppServer, names: &[String], stage: &Stage<'_>) {
+fn check_devices(marker: &mut AppServer, names: &[&str], stage: &Stage<'_>) {
     let Stage { http, shared, .. } = stage;
     let api = Api::new(*http);
     // What was not answered is in the ledger.
@@ -118,9 +230,11 @@ fn check_devices(marker: &mut AppServer, names: &[String], stage: &Stage<'_>) {
     else {
         return;
     };
-    let have_come = |ledger: &Ledger| marks.iter().all(|mark| ledger.is_stored(*mark));
+    let have_come = |ledger: &Ledger| {
+        marks.iter().all(|mark| ledger.is_stored(*mark))
+            && names.iter().all(|name| ledger.has_broadcasts(name, now()))
+    };
     if shared.wait_for("the marks of the devices", have_come) {
-        let now = Timestamp::now();
-        shared.with(|ledger| names.iter().for_each(|name| ledger.check_device(name, now)));
+        shared.with(|ledger| names.iter().for_each(|name| ledger.check_device(name, now())));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -12,6 +13,17 @@ use lomiri_push::tls::{DeviceOptions, ServerName, Trust, device_config};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::shared::PATIENCE;
+
+/// What its configuration says. A floor of free disk as low as it may be leaves room on small disks.
+const CONFIGURATION: &str = r#"
+data_dir = "data"
+addr = "127.0.0.1:0"
+http_addr = "127.0.0.1:0"
+device_auth = "open"
+disk_free_bytes_min = 67_108_864
+"#;
+/// The name in the certificate that it makes itself.
+pub const SERVER_NAME: &str = "localhost";
 
 /// A started server. Killed when it is dropped.
 pub struct Server {
@@ -25,12 +37,14 @@ pub struct Server {
 impl Server {
     /// Starts `program serve` with its data in `folder`.
     pub fn start(program: &Path, folder: &Path) -> Server {
+        std::fs::create_dir_all(folder).expect("a writable folder");
         let config = folder.join("lomiri-push.toml");
-        std::fs::write(&config, "data_dir = \"data\"\naddr = \"127.0.0.1:0\"\nhttp_addr = \"127.0.0.1:0\"\n")
-            .expect("a writable folder");
+        std::fs::write(&config, CONFIGURATION).expect("a writable folder");
         let mut command = Command::new(program);
         command.args(["serve", "--config"]).arg(config).env("RUST_LOG", "info");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Whoever presses Ctrl-C means this program, which ends the server when it is done with it.
+        command.process_group(0);
         let mut child = command.spawn().expect("the program runs");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = mpsc::channel();
@@ -43,11 +57,11 @@ impl Server {
     pub fn listening(&mut self, folder: &Path) -> Result<(SocketAddr, device::Server), String> {
         let http = self.address_after("listening for http on ")?;
         let addr = self.address_after("listening for devices on ")?.to_string();
-        let certificate = folder.join("data/certificate.pem");
+        let certificate = certificate_in(folder);
         let pem = std::fs::read(&certificate).map_err(|error| format!("the certificate: {error}"))?;
         let tls = device_config(&Trust::CaPem(pem), DeviceOptions::default())
             .map_err(|error| format!("the certificate: {error}"))?;
-        Ok((http, device::Server { addr, name: ServerName::try_from("localhost").expect("a name"), tls }))
+        Ok((http, device::Server { addr, name: ServerName::try_from(SERVER_NAME).expect("a name"), tls }))
     }
 
     fn address_after(&mut self, before: &str) -> Result<SocketAddr, String> {
@@ -95,6 +109,11 @@ impl Server {
             }
         }
     }
+}
+
+/// The certificate that a server with its data in `folder` makes itself.
+pub fn certificate_in(folder: &Path) -> PathBuf {
+    folder.join("data/certificate.pem")
 }
 
 impl Drop for Server {

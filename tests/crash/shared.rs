@@ -15,6 +15,8 @@ pub struct Shared {
     ledger: Mutex<Ledger>,
     changed: Condvar,
     is_ending: AtomicBool,
+    /// Whether a device has found the server gone.
+    is_gone: AtomicBool,
 }
 
 impl Shared {
@@ -44,9 +46,20 @@ impl Shared {
         is_well
     }
 
-    /// From here on the server may end, or not.
+    /// From here on the server may end, or fail, or not.
     pub fn expect_end(&self, is_ending: bool) {
         self.is_ending.store(is_ending, Ordering::SeqCst);
+        self.is_gone.store(false, Ordering::SeqCst);
+    }
+
+    /// A device has found the server gone.
+    pub fn found_gone(&self) {
+        self.is_gone.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::SeqCst)
     }
 
     /// The server did not do what it should: no wonder if it is at its end, else a complaint.
