@@ -7,7 +7,7 @@ use std::time::Duration;
 use lomiri_push::base::{ChannelId, DeviceId, Level};
 use lomiri_push::device::{self, Connection, clock};
 use lomiri_push::protocol::{wire0, wire1};
-use lomiri_push::reactor::{Addresses, Clock, Options, Server};
+use lomiri_push::reactor::{Addresses, Clock, Options, PeerOptions, Server};
 use lomiri_push::session::device::{Event, Options as DeviceSide};
 use lomiri_push::store::{DurableQueue, Memory};
 use lomiri_push::tls::{
@@ -160,6 +160,7 @@ fn options(made: &Made, ticket: Ticket) -> Options {
         http_tls: None,
         shards: 1,
         connections_max: None,
+        peers: PeerOptions::default(),
         is_auth_required: false,
         api_url: String::new(),
         session: session::server::Options {

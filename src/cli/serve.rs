@@ -193,6 +193,7 @@ fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tic
         http_tls: certificates.http.as_ref().map(|shown| server_config(&shown.certificates(), &http)),
         shards: config.shards,
         connections_max: Some(config.connections_max),
+        peers: reactor::PeerOptions::default(),
         is_auth_required: config.device_auth == DeviceAuth::Required,
         api_url: config.api_url.clone().unwrap_or_default(),
         session: session::server::Options {

@@ -23,7 +23,7 @@ pub use answer::{
 pub use command::{Address, Command, Holder, Notify, Repeat, Submission};
 pub use decide::{Decision, Listing, Wanted};
 pub use limits::{Limits, MESSAGE_BYTES_MAX};
-pub use rates::{Rate, Rates};
+pub use rates::{Buckets, Rate, Rates};
 pub use restore::{Restore, RestoreError};
 pub use rows::{Batch, Key, Place, RowError, read_message};
 pub use state::{Counts, Queue};

@@ -1,11 +1,10 @@
 //! How often something may be done: a token bucket for each key, as the one time at which it would be
 //! full again (the "generic cell rate algorithm"). Reads no clock, and knows nothing of what is counted.
+//! The reactor counts with it too.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
-
-use crate::base::Wall;
 
 const MICROS_PER_MINUTE: u64 = 60_000_000;
 /// Entries below which nobody looks for those that are no longer needed.
@@ -43,9 +42,9 @@ impl Rates {
 }
 
 /// One bucket a key. A full one has no entry, so that there are at most as many as keys that were used
-/// within the time in which a bucket fills.
+/// within the time in which a bucket fills. Time is what has passed since any moment that stays the same.
 #[derive(Debug)]
-pub(super) struct Buckets<K> {
+pub struct Buckets<K> {
     /// When each is full again, in microseconds.
     full_at: HashMap<K, u64>,
     sweep_at: usize,
@@ -58,12 +57,14 @@ impl Rate {
 }
 
 impl<K: Eq + Hash> Buckets<K> {
+    /// All are full.
+    #[allow(clippy::new_without_default)] // nobody counts by default
     pub fn new() -> Buckets<K> {
         Buckets { full_at: HashMap::new(), sweep_at: SWEEP_AT_LEAST }
     }
 
     /// How long until there is one to take; zero if there is. Takes nothing.
-    pub fn wait(&self, key: &K, rate: Rate, now: Wall) -> Duration {
+    pub fn wait(&self, key: &K, rate: Rate, now: Duration) -> Duration {
         let now = micros(now);
         let full_at = self.full_at.get(key).map_or(now, |&full_at| full_at.max(now));
         let full_after = full_at - now + rate.micros_each();
@@ -72,26 +73,40 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     /// Takes one, whether there is one or not.
-    pub fn take(&mut self, key: K, rate: Rate, now: Wall) {
+    pub fn take(&mut self, key: K, rate: Rate, now: Duration) {
         self.sweep(now);
         let now = micros(now);
         let full_at = self.full_at.entry(key).or_insert(now);
         *full_at = (*full_at).max(now).saturating_add(rate.micros_each());
     }
 
-    /// Lets go of full buckets when there may be as many of them as others.
-    fn sweep(&mut self, now: Wall) {
-        if self.full_at.len() < self.sweep_at {
-            return;
-        }
+    /// How many are not full, and some that are.
+    pub fn len(&self) -> usize {
+        self.full_at.len()
+    }
+
+    /// Whether all are full.
+    pub fn is_empty(&self) -> bool {
+        self.full_at.is_empty()
+    }
+
+    /// Lets go of those that are full.
+    pub fn forget_full(&mut self, now: Duration) {
         let now = micros(now);
         self.full_at.retain(|_, full_at| *full_at > now);
         self.sweep_at = (2 * self.full_at.len()).max(SWEEP_AT_LEAST);
     }
+
+    /// Lets go of full buckets when there may be as many of them as others.
+    fn sweep(&mut self, now: Duration) {
+        if self.full_at.len() >= self.sweep_at {
+            self.forget_full(now);
+        }
+    }
 }
 
-fn micros(wall: Wall) -> u64 {
-    wall.0.saturating_mul(1_000)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -99,9 +114,9 @@ mod tests {
     use super::*;
 
     const RATE: Rate = Rate { per_minute: 60, burst: 3 };
-    const START: Wall = Wall(1_000_000);
+    const START: Duration = Duration::from_secs(1_000);
 
-    fn take(buckets: &mut Buckets<u32>, key: u32, now: Wall) -> Duration {
+    fn take(buckets: &mut Buckets<u32>, key: u32, now: Duration) -> Duration {
         let wait = buckets.wait(&key, RATE, now);
         if wait.is_zero() {
             buckets.take(key, RATE, now);
@@ -150,7 +165,7 @@ mod tests {
     fn a_clock_that_steps_back_locks_nobody_out_for_longer_than_the_step() {
         let mut buckets = Buckets::new();
         while take(&mut buckets, 1, START).is_zero() {}
-        let earlier = Wall(START.0 - 10_000);
+        let earlier = START - Duration::from_secs(10);
         assert_eq!(buckets.wait(&1, RATE, earlier), Duration::from_secs(11));
     }
 }

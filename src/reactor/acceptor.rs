@@ -92,11 +92,27 @@ impl Drop for Slot {
     }
 }
 
+/// What there is room for, over all loops that share it.
+#[derive(Clone)]
+pub(super) struct Room {
+    pub(super) connections: Arc<Slots>,
+    /// Of those, how many may not be served yet.
+    pub(super) handshakes: Arc<Slots>,
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.connections.is_full() || self.handshakes.is_full()
+    }
+}
+
 /// A connection that has just been accepted.
 pub(super) struct Accepted {
     pub(super) socket: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) slot: Slot,
+    /// To be given back when the connection is served.
+    pub(super) handshake: Slot,
 }
 
 /// One loop's end of a listening socket that several loops may share.
@@ -105,11 +121,11 @@ pub(super) struct Accepted {
 /// in each turn. While [`Acceptor::has_work`] the loop must not wait; at
 /// [`Acceptor::next_deadline`] it must look again.
 ///
-/// All loops learn of each connection that waits. When all slots are taken they leave it where it is,
+/// All loops learn of each connection that waits. When all slots of a kind are taken they leave it where it is,
 /// and the one that frees a slot takes it in the same turn.
 pub(super) struct Acceptor {
     listener: TcpListener,
-    slots: Arc<Slots>,
+    room: Room,
     /// A connection may be waiting.
     is_ready: bool,
     /// The system was short of something: not before this.
@@ -120,13 +136,13 @@ impl Acceptor {
     /// Starts to accept what comes to `listener`; events come under `token`.
     pub(super) fn new(
         listener: std::net::TcpListener,
-        slots: Arc<Slots>,
+        room: Room,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Acceptor> {
         let mut listener = TcpListener::from_std(listener);
         registry.register(&mut listener, token, Interest::READABLE)?;
-        Ok(Acceptor { listener, slots, is_ready: true, retry_at: None })
+        Ok(Acceptor { listener, room, is_ready: true, retry_at: None })
     }
 
     /// Accepts no more. Other loops' ends stay as they are.
@@ -142,7 +158,7 @@ impl Acceptor {
 
     /// Whether [`Acceptor::accept`] may have something at once.
     pub(super) fn has_work(&self) -> bool {
-        self.is_ready && self.retry_at.is_none() && !self.slots.is_full()
+        self.is_ready && self.retry_at.is_none() && !self.room.is_full()
     }
 
     /// When to try again.
@@ -158,9 +174,9 @@ impl Acceptor {
         if !self.has_work() {
             return None;
         }
-        let slot = self.slots.take()?;
+        let (slot, handshake) = (self.room.connections.take()?, self.room.handshakes.take()?);
         match self.listener.accept() {
-            Ok((socket, peer)) => return Some(Accepted { socket, peer, slot }),
+            Ok((socket, peer)) => return Some(Accepted { socket, peer, slot, handshake }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_ready = false,
             // That connection was gone before it was accepted; the next call takes the one behind it.
             Err(error) if is_the_peers(&error) => {}
@@ -198,18 +214,19 @@ mod tests {
 
     const TOKEN: Token = Token(0);
 
-    fn acceptor(slots: &Arc<Slots>) -> (Acceptor, SocketAddr, mio::Poll) {
+    fn acceptor(room: &Room) -> (Acceptor, SocketAddr, mio::Poll) {
         let poll = mio::Poll::new().expect("a selector");
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let acceptor = Acceptor::new(listener, slots.clone(), poll.registry(), TOKEN).expect("registered");
+        let acceptor = Acceptor::new(listener, room.clone(), poll.registry(), TOKEN).expect("registered");
         (acceptor, address, poll)
     }
 
     #[test]
     fn a_freed_slot_takes_the_connection_that_waits() {
-        let slots = Slots::new(1);
-        let (mut acceptor, address, _poll) = acceptor(&slots);
+        let room = Room { connections: Slots::new(1), handshakes: Slots::new(2) };
+        let slots = room.connections.clone();
+        let (mut acceptor, address, _poll) = acceptor(&room);
         let _peers = [TcpStream::connect(address), TcpStream::connect(address)].map(Result::unwrap);
         let first = acceptor.accept(Monotonic::default()).expect("one waits");
         assert!(!acceptor.has_work() && acceptor.accept(Monotonic::default()).is_none());
@@ -219,6 +236,18 @@ mod tests {
         assert!(acceptor.accept(Monotonic::default()).is_some());
         assert!(acceptor.accept(Monotonic::default()).is_none());
         assert_eq!(slots.taken(), 0);
+    }
+
+    #[test]
+    fn the_connections_behind_wait_until_a_handshake_is_over() {
+        let room = Room { connections: Slots::new(3), handshakes: Slots::new(1) };
+        let (mut acceptor, address, _poll) = acceptor(&room);
+        let _peers = [TcpStream::connect(address), TcpStream::connect(address)].map(Result::unwrap);
+        let first = acceptor.accept(Monotonic::default()).expect("one waits");
+        assert!(!acceptor.has_work() && acceptor.accept(Monotonic::default()).is_none());
+        drop(first.handshake);
+        assert!(acceptor.accept(Monotonic::default()).is_some());
+        assert_eq!((room.connections.taken(), room.handshakes.taken()), (1, 0));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::debug;
 use mio::{Events, Poll};
 
 use super::acceptor::{Accepted, Acceptor};
@@ -21,6 +22,7 @@ use super::connections::{Connections, Entry};
 use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::Inbox;
 use super::links::Links;
+use super::peers::Handshake;
 use super::storage::Ticket;
 use crate::api::{self, Conversation, Line, Reply, Request, State};
 use crate::base::{Monotonic, Now};
@@ -82,6 +84,8 @@ struct Caller {
     /// No other caller has it.
     number: u64,
     phase: Phase,
+    /// Until it has said something.
+    handshake: Option<Handshake>,
     /// When it came, last sent something, or was last sent something.
     active_at: Monotonic,
     /// The socket has something that the conversation did not want yet.
@@ -207,6 +211,7 @@ impl ApiLoop {
             }
             let received = entry.connection.receive(&mut self.scratch);
             if !self.scratch.plaintext.is_empty() {
+                entry.owner.handshake = None;
                 entry.owner.active_at = now.monotonic;
                 entry.owner.conversation.handle_bytes(&self.scratch.plaintext, now);
             }
@@ -332,7 +337,11 @@ impl ApiLoop {
 
     /// The handshake of TLS must come within the time of the first request.
     fn begin(&mut self, accepted: Accepted, now: Now) {
-        let Accepted { socket, peer, slot } = accepted;
+        let Accepted { socket, peer, slot, handshake } = accepted;
+        let handshake = self.links.peers.enter(peer.ip(), handshake, now.monotonic);
+        if handshake.is_none() {
+            return debug!("closed at once, as too much comes from there: {peer}");
+        }
         let is_private = self.tls.is_some() || peer.ip().to_canonical().is_loopback();
         let line = if is_private { Line::Private } else { Line::Exposed };
         self.callers_so_far += 1;
@@ -340,6 +349,7 @@ impl ApiLoop {
             conversation: Conversation::new(self.options.clone(), line, now),
             number: self.callers_so_far,
             phase: Phase::Open,
+            handshake,
             active_at: now.monotonic,
             has_unread: false,
             write_until: None,

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicU64;
 
 use mio::{Poll, Waker};
 
-use super::acceptor::{Acceptor, Slots};
+use super::acceptor::{Acceptor, Room, Slots};
 use super::api_loop::{self, ApiLoop, ToApi};
 use super::clock::Clock;
 use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::{Inbox, InboxSender, inbox};
 use super::links::{Control, Links};
+use super::peers::Peers;
 use super::server::Options;
 use super::shard::{self, Shard, ToShard};
 use super::stats::Stats;
@@ -59,6 +60,7 @@ pub(super) fn start<S: Store + Send + 'static>(
         clock: Clock::new(),
         control: Control::new(wakers),
         stats: Arc::new(Stats::new(options.shards)),
+        peers: Peers::new(options.peers.clone()),
         storage,
     };
     let (senders, inboxes): (Vec<_>, Vec<_>) =
@@ -88,13 +90,16 @@ fn shards<S: Store>(
     inboxes: Vec<Inbox<ToShard>>,
     senders: &[InboxSender<ToShard>],
 ) -> io::Result<Vec<Shard>> {
-    let slots = Slots::new(listeners.connections_max);
+    let room = Room {
+        connections: Slots::new(listeners.connections_max),
+        handshakes: Slots::new(options.peers.handshakes_max),
+    };
     let session = Arc::new(options.session);
     let session_ids = Arc::new(AtomicU64::new(0));
     let make = |(index, (seat, inbox)): (usize, (Seat, _))| {
         let id = ShardId(index);
         let listener = listeners.devices.try_clone()?;
-        let acceptor = Acceptor::new(listener, slots.clone(), seat.poll.registry(), LISTENER)?;
+        let acceptor = Acceptor::new(listener, room.clone(), seat.poll.registry(), LISTENER)?;
         let broker = broker::Options {
             shard: id,
             shards: senders.len(),
@@ -124,8 +129,10 @@ fn api_loop(
     poll: Poll,
     inbox: Inbox<ToApi>,
 ) -> io::Result<ApiLoop> {
-    let slots = Slots::new(API_CONNECTIONS_MAX);
-    let acceptor = Acceptor::new(listener, slots, poll.registry(), LISTENER)?;
+    // Its connections are few enough that each may be in its handshake.
+    let [connections, handshakes] = [Slots::new(API_CONNECTIONS_MAX), Slots::new(API_CONNECTIONS_MAX)];
+    let room = Room { connections, handshakes };
+    let acceptor = Acceptor::new(listener, room, poll.registry(), LISTENER)?;
     Ok(ApiLoop::new(api_loop::Parts {
         poll,
         acceptor,

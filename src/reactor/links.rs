@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::Waker;
 
 use super::clock::Clock;
+use super::peers::Peers;
 use super::stats::Stats;
 use super::storage::StorageSender;
 use crate::session::server::Stop;
@@ -16,6 +17,7 @@ pub(super) struct Links {
     pub(super) clock: Clock,
     pub(super) control: Control,
     pub(super) stats: Arc<Stats>,
+    pub(super) peers: Arc<Peers>,
     pub(super) storage: StorageSender,
 }
 

@@ -17,6 +17,8 @@ mod connections;
 mod descriptors;
 mod inbox;
 mod links;
+mod network;
+mod peers;
 mod server;
 mod shard;
 mod stall;
@@ -27,6 +29,8 @@ mod threads;
 pub use clock::Clock;
 pub use descriptors::{TooFewDescriptors, check_descriptors, device_connections, raise_limit};
 pub use links::Control;
+pub use network::{Network, NetworkError};
+pub use peers::PeerOptions;
 pub use server::{Addresses, Failure, Options, Server, StartError};
 
 /// Under these a loop's selector tells of the listener and of the waker; connections have small keys.

@@ -11,6 +11,7 @@ use super::acceptor::listen;
 use super::assembly::{self, Listeners};
 use super::descriptors::{TooFewDescriptors, check_descriptors, device_connections, raise_limit};
 use super::links::Control;
+use super::peers::PeerOptions;
 use super::threads::Threads;
 use crate::api;
 use crate::session;
@@ -32,6 +33,8 @@ pub struct Options {
     pub shards: usize,
     /// Most connections of devices, at least 1; without it, as many as descriptors allow.
     pub connections_max: Option<usize>,
+    /// What is allowed of each address, and of all together.
+    pub peers: PeerOptions,
     /// Whether devices must prove who they are.
     pub is_auth_required: bool,
     /// The base URL of the API, as new devices are told it; at most 255 bytes, and may be empty.

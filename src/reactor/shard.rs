@@ -8,7 +8,7 @@
 //!            another shard
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -24,9 +24,11 @@ use super::connection::{Connection, Fault, LINGER, Received, Scratch};
 use super::connections::Connections;
 use super::inbox::{Inbox, InboxSender};
 use super::links::Links;
+use super::peers::Handshake;
 use super::stall::Stall;
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
+use crate::protocol::wire1::Reason;
 use crate::queue::{Admission, Command, Enrolment, Event, Page};
 use crate::session::EndReason;
 use crate::tls::{ServerConfig, Tls};
@@ -66,6 +68,7 @@ pub(super) enum ToShard {
 pub(super) struct Arrival {
     connection: Connection,
     traveller: Traveller,
+    handshake: Option<Handshake>,
 }
 
 /// What a shard is made of.
@@ -96,6 +99,8 @@ pub(super) struct Shard {
     session_ids: Arc<AtomicU64>,
     links: Links,
     connections: Connections<Phase>,
+    /// Of connections to which the server has said nothing yet.
+    handshakes: HashMap<usize, Handshake>,
     /// Connections that are to be closed and when at the latest, in that order. May name others.
     closing: VecDeque<(Monotonic, usize)>,
     /// Commands that the storage thread has no room for.
@@ -128,6 +133,7 @@ impl Shard {
             session_ids,
             links,
             connections: Connections::new(),
+            handshakes: HashMap::new(),
             closing: VecDeque::new(),
             backlog: VecDeque::new(),
             outgoing: None,
@@ -288,6 +294,7 @@ impl Shard {
             match self.broker.poll_action() {
                 Some(Action::Send(key, bytes)) => self.send(key, bytes, now),
                 Some(Action::Close(key, id, reason)) => {
+                    self.notice_failure(key, &reason, now.monotonic);
                     self.transmit(now);
                     self.close(key, id, &reason, now.monotonic);
                 }
@@ -315,6 +322,7 @@ impl Shard {
 
     fn transmit(&mut self, now: Now) {
         let Some((SessionKey(key), frames)) = self.outgoing.take() else { return };
+        self.handshakes.remove(&(key as usize));
         let Some(entry) = self.connections.get_mut(key as usize) else { return };
         let sent = entry.connection.send(frames.iter().map(|frame| &frame[..]), &mut self.scratch);
         if let Err(fault) = sent {
@@ -322,9 +330,19 @@ impl Shard {
         }
     }
 
+    /// Whoever is turned away before he was let in has failed to prove who he is.
+    fn notice_failure(&self, key: SessionKey, reason: &EndReason, now: Monotonic) {
+        if let EndReason::Refused(Reason::Unauthorized) = reason
+            && let Some(handshake) = self.handshakes.get(&(key.0 as usize))
+        {
+            self.links.peers.failed(handshake.address(), now);
+        }
+    }
+
     fn close(&mut self, key: SessionKey, id: SessionId, reason: &EndReason, now: Monotonic) {
         log_end(id, reason);
         let key = key.0 as usize;
+        self.handshakes.remove(&key);
         let Some(entry) = self.connections.get_mut(key) else { return };
         if entry.connection.close().is_ok() && entry.connection.has_unsent() {
             let until = now + LINGER;
@@ -337,22 +355,24 @@ impl Shard {
 
     fn hand_over(&mut self, key: SessionKey, home: ShardId, traveller: Traveller) {
         let id = traveller.session_id();
+        let handshake = self.handshakes.remove(&(key.0 as usize));
         let Some(mut entry) = self.connections.remove(key.0 as usize) else { return };
         if let Err(error) = entry.connection.deregister(self.poll.registry()) {
             return log_end(id, &transport(&error));
         }
-        let arrival = Box::new(Arrival { connection: entry.connection, traveller });
+        let arrival = Box::new(Arrival { connection: entry.connection, traveller, handshake });
         if self.shards[home.0].try_send(ToShard::Arrival(arrival)).is_err() {
             log_end(id, &transport(&"its shard has no room"));
         }
     }
 
     fn take_in(&mut self, arrival: Arrival, now: Now) {
-        let Arrival { connection, traveller } = arrival;
+        let Arrival { connection, traveller, handshake } = arrival;
         let id = traveller.session_id();
         let reads_no_more = connection.reads_no_more();
         match self.connections.insert(connection, Phase::Open, self.poll.registry()) {
             Ok(key) => {
+                self.handshakes.extend(handshake.map(|handshake| (key, handshake)));
                 self.broker.handle_arrival(session_key(key), traveller, now);
                 // The shard that it came from has read its end already, and the socket tells of nothing.
                 if reads_no_more {
@@ -386,7 +406,10 @@ impl Shard {
     }
 
     fn begin(&mut self, accepted: Accepted, now: Now) {
-        let Accepted { socket, peer, slot } = accepted;
+        let Accepted { socket, peer, slot, handshake } = accepted;
+        let Some(handshake) = self.links.peers.enter(peer.ip(), handshake, now.monotonic) else {
+            return debug!("closed at once, as too much comes from there: {peer}");
+        };
         let id = SessionId(self.session_ids.fetch_add(1, Ordering::Relaxed) + 1);
         debug!("session({id}) connected {peer}");
         self.links.stats.shard(self.id.0).connection_accepted();
@@ -396,6 +419,7 @@ impl Shard {
         });
         match inserted {
             Ok(key) => {
+                self.handshakes.insert(key, handshake);
                 self.broker.handle_accepted(session_key(key), id, now);
                 self.act(now);
             }

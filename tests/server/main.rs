@@ -9,6 +9,7 @@ mod limits;
 mod lines;
 mod lives;
 mod openssl;
+mod peers;
 mod rig;
 mod sessions;
 mod slow_disk;

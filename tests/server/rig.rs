@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use lomiri_push::reactor::{Addresses, Clock, Control, Failure, Options, Server};
+use lomiri_push::reactor::{Addresses, Clock, Control, Failure, Options, PeerOptions, Server};
 use lomiri_push::store::{DurableQueue, Memory, Store};
 use lomiri_push::tls::{
     Certificates, ClientConfig, DeviceOptions, ServerConfig, ServerOptions, TicketKeys, Tickets, Trust,
@@ -67,6 +67,7 @@ pub fn options(certificates: &Arc<Certificates>) -> Options {
         http_tls: None,
         shards: 1,
         connections_max: None,
+        peers: PeerOptions::default(),
         is_auth_required: false,
         api_url: String::new(),
         session: session::server::Options {
