@@ -9,8 +9,7 @@ use super::expiry;
 use super::failure::Failure;
 use super::routes::{Call, STORE_UNAVAILABLE};
 use crate::base::{AppId, Credential, DeviceId, IdError, Payload, Urgency, Wall};
-use crate::protocol::wire0::ProtocolError;
-use crate::protocol::wire0::object::Fields;
+use crate::protocol::object::Fields;
 use crate::queue::{Address, Command, Notify};
 
 /// Longest `replace_tag`, in bytes: a tag is a name that the queue keeps beside its message, and must
@@ -66,7 +65,7 @@ struct Body<'b>(Fields<'b, { NAMES.len() }>);
 impl<'b> Body<'b> {
     fn read(bytes: &'b [u8]) -> Result<Body<'b>, Failure> {
         let json = std::str::from_utf8(bytes).map_err(|_| Failure::MalformedJson)?;
-        Fields::read(json, NAMES, ProtocolError::NotAnObject).map(Body).map_err(|_| Failure::MalformedJson)
+        Fields::read(json, NAMES, Failure::MalformedJson).map(Body)
     }
 
     fn text(&self, name: &'static str) -> Result<String, Failure> {

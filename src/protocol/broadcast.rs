@@ -2,8 +2,7 @@
 //! broadcasts by it. How live broadcasts are kept, and what a device was sent before, is not known
 //! here: a device's level says it all.
 
-use super::wire0::ProtocolError;
-use super::wire0::object::each_entry;
+use super::object::each_entry;
 use crate::base::{ChannelId, Level, Payload};
 
 /// Most payload bytes that share a frame: 62 KiB, which leaves the rest for what is around them.
@@ -126,7 +125,7 @@ fn pack(lacking: &[&Payload], image: &str, framing: Framing) -> (Vec<Payload>, u
 pub fn is_for_image(payload: &Payload, image: &str) -> bool {
     let Ok(json) = std::str::from_utf8(payload.as_bytes()) else { return false };
     let mut found = false;
-    let read = each_entry(json, ProtocolError::NotAnObject, |key, _| {
+    let read = each_entry(json, (), |key, _| {
         found |= key == image;
         Ok(())
     });

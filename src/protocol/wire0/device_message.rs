@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::frame::FrameWriter;
-use super::object::{Fields, each_entry, integer, text};
 use super::{CONNECT_BODY_BYTES_MAX, INFO_TEXT_BYTES_MAX, ProtocolError};
 use crate::base::{ChannelId, DeviceId, Level};
+use crate::protocol::object::{Fields, each_entry, integer, text};
 
 /// A message from a device to its server.
 #[derive(Clone, Debug, PartialEq, Eq)]

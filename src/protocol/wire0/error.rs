@@ -2,6 +2,7 @@
 //! quote the frame: they go into logs.
 
 use crate::base::IdError;
+use crate::protocol::object::WrongType;
 
 /// Why the bytes are not a message, or a message not bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,4 +26,10 @@ pub enum ProtocolError {
     /// [`super::ANSWER_BODY_BYTES_MAX`] where a CONNECT or an answer was due.
     #[error("a frame that is too long")]
     FrameTooLong,
+}
+
+impl From<WrongType> for ProtocolError {
+    fn from(WrongType(field): WrongType) -> ProtocolError {
+        ProtocolError::WrongType(field)
+    }
 }

@@ -6,7 +6,6 @@ mod device_message;
 mod error;
 mod frame;
 mod notifications;
-pub mod object;
 mod server_message;
 
 pub use super::broadcast::SHARED_PAYLOAD_BYTES_MAX;

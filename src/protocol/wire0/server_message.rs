@@ -8,9 +8,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::frame::FrameWriter;
-use super::object::Fields;
 use super::{COOKIE_BYTES_MAX, ProtocolError};
 use crate::base::{AppId, ChannelId, IdError, Level, MessageId, Payload, format_duration, parse_duration};
+use crate::protocol::object::Fields;
 
 /// A message from the server to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,6 @@ use std::fmt;
 use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::ProtocolError;
-
 /// The values of the `N` fields that a kind of object has. A key matches its field exactly or, if
 /// none does, ignoring (ASCII) case; of several equally good keys the last one counts. Other keys are
 /// ignored, and `null` is as good as absent but where it is asked for.
@@ -20,11 +18,7 @@ pub struct Fields<'a, const N: usize> {
 
 impl<'a, const N: usize> Fields<'a, N> {
     /// Reads the object `json`, or returns `otherwise` if it is something else.
-    pub fn read(
-        json: &'a str,
-        names: [&'static str; N],
-        otherwise: ProtocolError,
-    ) -> Result<Fields<'a, N>, ProtocolError> {
+    pub fn read<E>(json: &'a str, names: [&'static str; N], otherwise: E) -> Result<Fields<'a, N>, E> {
         let mut fields = Fields { names, exact: [None; N], folded: [None; N], nulls: [None; N] };
         each_entry(json, otherwise, |key, value| {
             fields.take(key, value);
@@ -61,50 +55,50 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 
     /// The text in a string field; empty if absent.
-    pub fn text(&self, name: &'static str) -> Result<String, ProtocolError> {
+    pub fn text(&self, name: &'static str) -> Result<String, WrongType> {
         self.raw(name).map_or(Ok(String::new()), |value| text(name, value))
     }
 
     /// The number in an integer field; 0 if absent.
-    pub fn integer(&self, name: &'static str) -> Result<i64, ProtocolError> {
+    pub fn integer(&self, name: &'static str) -> Result<i64, WrongType> {
         self.raw(name).map_or(Ok(0), |value| integer(name, value))
     }
 
     /// The value of a boolean field; false if absent.
-    pub fn boolean(&self, name: &'static str) -> Result<bool, ProtocolError> {
+    pub fn boolean(&self, name: &'static str) -> Result<bool, WrongType> {
         match self.raw(name).map(RawValue::get) {
             Some("true") => Ok(true),
             Some("false") | None => Ok(false),
-            Some(_) => Err(ProtocolError::WrongType(name)),
+            Some(_) => Err(WrongType(name)),
         }
     }
 
     /// The elements of an array field.
-    pub fn array(&self, name: &'static str) -> Result<Option<Vec<&'a RawValue>>, ProtocolError> {
+    pub fn array(&self, name: &'static str) -> Result<Option<Vec<&'a RawValue>>, WrongType> {
         let parse = |value: &'a RawValue| serde_json::from_str(value.get());
-        self.raw(name).map(parse).transpose().map_err(|_| ProtocolError::WrongType(name))
+        self.raw(name).map(parse).transpose().map_err(|_| WrongType(name))
     }
 }
 
+/// The value of the named field is of another type than was asked for, or out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType(pub &'static str);
+
 /// The text that the string `value` stands for; `name` is for the error.
-pub(super) fn text(name: &'static str, value: &RawValue) -> Result<String, ProtocolError> {
-    serde_json::from_str(value.get()).map_err(|_| ProtocolError::WrongType(name))
+pub(super) fn text(name: &'static str, value: &RawValue) -> Result<String, WrongType> {
+    serde_json::from_str(value.get()).map_err(|_| WrongType(name))
 }
 
 /// The integer `value`: as Go, without fraction or exponent. `name` is for the error.
-pub(super) fn integer(name: &'static str, value: &RawValue) -> Result<i64, ProtocolError> {
-    value.get().parse().map_err(|_| ProtocolError::WrongType(name))
+pub(super) fn integer(name: &'static str, value: &RawValue) -> Result<i64, WrongType> {
+    value.get().parse().map_err(|_| WrongType(name))
 }
 
 /// Passes the keys and values of the object `json` to `take`, in their order, until it refuses one.
 /// Returns `otherwise` if `json` is not an object.
-pub(in crate::protocol) fn each_entry<'a, F>(
-    json: &'a str,
-    otherwise: ProtocolError,
-    take: F,
-) -> Result<(), ProtocolError>
+pub(super) fn each_entry<'a, E, F>(json: &'a str, otherwise: E, take: F) -> Result<(), E>
 where
-    F: FnMut(&str, &'a RawValue) -> Result<(), ProtocolError>,
+    F: FnMut(&str, &'a RawValue) -> Result<(), E>,
 {
     let mut refusal = None;
     let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -115,14 +109,14 @@ where
 }
 
 /// Drives `take`. What it refuses is kept aside, since serde's errors carry only text.
-struct Entries<'r, F> {
+struct Entries<'r, F, E> {
     take: F,
-    refusal: &'r mut Option<ProtocolError>,
+    refusal: &'r mut Option<E>,
 }
 
-impl<'a, F> Visitor<'a> for Entries<'_, F>
+impl<'a, E, F> Visitor<'a> for Entries<'_, F, E>
 where
-    F: FnMut(&str, &'a RawValue) -> Result<(), ProtocolError>,
+    F: FnMut(&str, &'a RawValue) -> Result<(), E>,
 {
     type Value = ();
 
@@ -150,8 +144,11 @@ struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 mod tests {
     use super::*;
 
-    fn name_in(json: &str) -> Result<String, ProtocolError> {
-        Fields::read(json, ["Name", "Other"], ProtocolError::NotAnObject)?.text("Name")
+    /// What is no object is a wrong type of the name `object` here.
+    const NO_OBJECT: WrongType = WrongType("object");
+
+    fn name_in(json: &str) -> Result<String, WrongType> {
+        Fields::read(json, ["Name", "Other"], NO_OBJECT)?.text("Name")
     }
 
     #[test]
@@ -183,7 +180,7 @@ mod tests {
     #[test]
     fn a_null_is_there_for_whoever_asks_for_it() {
         let value_in = |json| {
-            let fields = Fields::read(json, ["Data"], ProtocolError::NotAnObject).expect("an object");
+            let fields = Fields::read(json, ["Data"], NO_OBJECT).expect("an object");
             fields.raw_or_null("Data").map(RawValue::get)
         };
         assert_eq!(value_in("{}"), None);
@@ -193,21 +190,21 @@ mod tests {
 
     #[test]
     fn a_boolean_is_true_or_false_and_false_if_absent() {
-        let flag_in = |json| Fields::read(json, ["On"], ProtocolError::NotAnObject)?.boolean("On");
+        let flag_in = |json| Fields::read(json, ["On"], NO_OBJECT)?.boolean("On");
         for (json, on) in
             [("{}", false), (r#"{"On":null}"#, false), (r#"{"On":false}"#, false), (r#"{"on":true}"#, true)]
         {
             assert_eq!(flag_in(json), Ok(on), "{json}");
         }
         for json in [r#"{"On":1}"#, r#"{"On":"true"}"#] {
-            assert_eq!(flag_in(json), Err(ProtocolError::WrongType("On")), "{json}");
+            assert_eq!(flag_in(json), Err(WrongType("On")), "{json}");
         }
     }
 
     #[test]
     fn another_type_is_an_error_that_names_the_field() {
         for json in [r#"{"Name":1}"#, r#"{"name":{}}"#, r#"{"Name":"\ud800"}"#] {
-            assert_eq!(name_in(json), Err(ProtocolError::WrongType("Name")), "{json}");
+            assert_eq!(name_in(json), Err(WrongType("Name")), "{json}");
         }
     }
 
@@ -215,7 +212,7 @@ mod tests {
     fn what_is_not_one_object_is_refused() {
         let deep = format!("{{\"x\":{}", "[".repeat(60_000));
         for json in ["", "null", "[]", "{", "{}{}", "{'a':1}", r#"{"a":01}"#, &deep] {
-            assert_eq!(name_in(json), Err(ProtocolError::NotAnObject), "{json:.20}");
+            assert_eq!(name_in(json), Err(NO_OBJECT), "{json:.20}");
         }
     }
 
@@ -228,7 +225,7 @@ mod tests {
         assert_eq!(level_in("-0"), Ok(0));
         assert_eq!(level_in("-9223372036854775808"), Ok(i64::MIN));
         for json in ["1.0", "1e3", "\"1\"", "9223372036854775808", "true"] {
-            assert_eq!(level_in(json), Err(ProtocolError::WrongType("Level")), "{json}");
+            assert_eq!(level_in(json), Err(WrongType("Level")), "{json}");
         }
     }
 }
