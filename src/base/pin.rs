@@ -1,4 +1,4 @@
-//! The pin of a certificate: by which a server is known that no authority vouches for.
+//! The pin of a certificate: by which a server is known that no authority need vouch for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// Bytes of a pin.
 pub const PIN_BYTES: usize = 32;
 
-/// The SHA-256 of a server's own certificate, in DER. Anyone may see it.
+/// The SHA-256 of the public key in a server's own certificate: of its SubjectPublicKeyInfo in DER
+/// (RFC 5280). A certificate that is renewed with the same key has the same pin. Anyone may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pin(pub [u8; PIN_BYTES]);
 
@@ -20,9 +21,9 @@ pub struct Pin(pub [u8; PIN_BYTES]);
 pub struct PinError;
 
 impl Pin {
-    /// The pin of the certificate with these bytes, in DER.
-    pub fn of(certificate: &[u8]) -> Pin {
-        Pin(digest(&SHA256, certificate).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    /// The pin of the certificate with this SubjectPublicKeyInfo.
+    pub fn of(public_key: &[u8]) -> Pin {
+        Pin(digest(&SHA256, public_key).as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 }
 
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_pin_survives_its_text() {
-        let pin = Pin::of(b"a certificate");
+        let pin = Pin::of(b"a key");
         assert_eq!(pin.to_string().parse(), Ok(pin));
         assert_ne!(pin, Pin::of(b"another"));
         for bad in ["", &pin.to_string()[1..], &format!("{pin}=")] {

@@ -16,7 +16,7 @@ pub struct State {
     pub server: ServerAddress,
     /// What the server is called in the TLS handshake: a DNS name or an IP address.
     pub name: String,
-    /// The server's certificate.
+    /// By what the server is known.
     pub pin: Pin,
     /// The device's id.
     pub device: DeviceId,

@@ -21,7 +21,7 @@ const CHECKSUM_BYTES: usize = 4;
 pub struct EnrolmentCode {
     /// What the server takes once, in place of a credential.
     pub secret: CodeSecret,
-    /// The certificate that the server shows.
+    /// By what the server is known.
     pub pin: Pin,
     /// Where it listens for devices.
     pub server: ServerAddress,

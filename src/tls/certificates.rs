@@ -4,12 +4,14 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::config::{ConfigError, provider};
+use super::trust::pin_of;
 use crate::base::Pin;
 
 /// The certificate that new connections are shown. Handshakes read it; a renewal writes it.
@@ -21,6 +23,8 @@ struct Current {
     key: Arc<CertifiedKey>,
     /// Of the server's own certificate.
     pin: Pin,
+    /// SHA-256 of the server's own certificate.
+    fingerprint: [u8; 32],
 }
 
 impl Certificates {
@@ -44,6 +48,11 @@ impl Certificates {
         self.read(|current| current.pin)
     }
 
+    /// SHA-256 of the server's own certificate, of those that new connections are shown.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        self.read(|current| current.fingerprint)
+    }
+
     fn read<T>(&self, f: impl FnOnce(&Current) -> T) -> T {
         f(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -63,10 +72,12 @@ impl fmt::Debug for Certificates {
 
 fn current(chain_pem: &[u8], key_pem: &[u8]) -> Result<Current, ConfigError> {
     let chain = certificates_in(chain_pem)?;
-    let pin = Pin::of(&chain[0]);
+    let pin = pin_of(&chain[0]).map_err(ConfigError::Certificate)?;
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest(&SHA256, &chain[0]).as_ref());
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ConfigError::KeyPem)?;
     let key = CertifiedKey::from_der(chain, key, &provider()).map_err(ConfigError::Certificate)?;
-    Ok(Current { key: Arc::new(key), pin })
+    Ok(Current { key: Arc::new(key), pin, fingerprint })
 }
 
 /// All certificates in a PEM text, in order; at least one.

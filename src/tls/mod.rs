@@ -15,4 +15,4 @@ pub use connection::{Status, Tls, TlsError};
 pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};
 pub use tickets::{ROTATION, TicketKeys, Tickets};
-pub use trust::Trust;
+pub use trust::{Trust, pin_of};

@@ -137,7 +137,7 @@ impl Tickets {
     }
 
     fn certificate(&self) -> Aad<[u8; 32]> {
-        Aad::from(self.certificates.pin().0)
+        Aad::from(self.certificates.fingerprint())
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) const NOT_PINNED: Error =
 pub enum Trust {
     /// Those whose certificate is, or leads to, one in this PEM text.
     CaPem(Vec<u8>),
-    /// The one that shows this certificate and has its key. Neither its name nor its dates matter then.
+    /// The one that has this key and shows it in a certificate, whose names and dates do not matter then.
     Pin(Pin),
     /// Any: for tries on one's own machine. The connection is encrypted, but to whom is not known.
     Insecure,
@@ -41,6 +41,11 @@ impl Trust {
             Trust::Insecure => Ok(Holder::of(None, provider)),
         }
     }
+}
+
+/// The pin of a certificate.
+pub fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, Error> {
+    Ok(Pin::of(&ParsedCertificate::try_from(certificate)?.subject_public_key_info()))
 }
 
 /// Believes certificates that lead to a named one, and the named ones themselves.
@@ -133,7 +138,7 @@ impl ServerCertVerifier for Holder {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.pin {
-            Some(pin) if pin != Pin::of(end_entity) => Err(NOT_PINNED),
+            Some(pin) if pin != pin_of(end_entity)? => Err(NOT_PINNED),
             _ => Ok(ServerCertVerified::assertion()),
         }
     }

@@ -20,8 +20,8 @@ use serde_json::Value;
 use super::Failure;
 use super::config::{CertificateFiles, Config, Flags, Surroundings};
 use super::http::{Api, AskError, Request};
-use crate::base::{Credential, Pin};
-use crate::tls::Trust;
+use crate::base::Credential;
+use crate::tls::{Trust, pin_of};
 
 /// Which server is asked.
 #[derive(clap::Args)]
@@ -122,7 +122,7 @@ fn trust(certificate: &CertificateFiles) -> Result<Trust, Failure> {
     let chain = &certificate.chain;
     let shown = CertificateDer::from_pem_slice(&chain.read()?);
     let shown = shown.map_err(|_| chain.refuse("no certificate in it".into()))?;
-    Ok(Trust::Pin(Pin::of(&shown)))
+    Ok(Trust::Pin(pin_of(&shown).map_err(|error| chain.refuse(error.to_string()))?))
 }
 
 /// `text` as one segment of a path (RFC 3986): whatever it holds, it steers nothing.

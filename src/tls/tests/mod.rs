@@ -396,7 +396,7 @@ fn a_device_believes_only_what_it_was_told_to() {
 }
 
 #[test]
-fn a_pinned_server_is_known_by_its_certificate_alone() {
+fn a_pinned_server_is_known_by_its_key_alone() {
     let (pinned, other) = (self_signed("elsewhere.example.org"), self_signed("push.example.org"));
     let device =
         device_config(&Trust::Pin(pinned.certificates().pin()), DeviceOptions::default()).expect("a pin");
@@ -404,8 +404,16 @@ fn a_pinned_server_is_known_by_its_certificate_alone() {
         Pair::new(&server_config(&made.certificates(), &ServerOptions::default()), &device).shake(usize::MAX)
     };
     shake(&pinned).expect("whatever its name");
-    let error = shake(&other).expect_err("another certificate");
+    shake(&renewed(&pinned)).expect("the key is the same");
+    let error = shake(&other).expect_err("another key");
     assert!(matches!(error, TlsError::NotPinned), "{error}");
+}
+
+/// Another certificate with the same key.
+fn renewed(made: &Made) -> Made {
+    let key = KeyPair::from_pem(&made.key).expect("made above");
+    let params = CertificateParams::new(["renewed.example.org".to_owned()]).expect("a valid name");
+    Made { certificate: params.self_signed(&key).expect("valid").pem(), key: made.key.clone() }
 }
 
 /// Whoever has seen a certificate can show it; only its owner can sign with its key.
