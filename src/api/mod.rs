@@ -48,19 +48,18 @@ pub struct Options {
     pub is_auth_required: bool,
     /// Of the operator's key; without it nobody is the operator.
     pub operator: Option<Digest>,
-    /// What enrolment codes say of this server; without it none are made.
-    pub enrolling: Option<Enrolling>,
+    /// What devices are shown, renewed while the server runs, for enrolment codes to tell; without it none
+    /// are made. They lead to the first of `hosts`.
+    pub enrolling: Option<Arc<Certificates>>,
     /// Who may see `/stats`, beside the operator.
     pub stats: Option<StatsCredential>,
 }
 
-/// Where a device that has an enrolment code finds the server, and by what it knows it.
-#[derive(Clone, Debug)]
-pub struct Enrolling {
-    /// Where the server listens for devices.
-    pub server: ServerAddress,
-    /// What it shows there; renewed while the server runs.
-    pub certificates: Arc<Certificates>,
+impl Options {
+    /// Where a device with an enrolment code finds the server.
+    fn server(&self) -> Option<ServerAddress> {
+        self.hosts.first()?.parse().ok()
+    }
 }
 
 /// What a conversation needs from elsewhere to answer; each is followed by one [`Reply`].

@@ -96,13 +96,13 @@ fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(),
     let queue = open_queue(&config, trust_clock)?;
     let devices = given.map_or_else(|| own_certificate(&config, around), Ok)?;
     devices.warn_unless_for(&config.delivery_domain);
-    operator_key(config.data_dir.path())?;
+    let operator = operator_key(config.data_dir.path())?;
     warn_if_open(&config);
 
     let certificates = Certificates { devices, http };
     let tickets = tickets(&config, &certificates.devices)
         .map_err(|error| failed("cannot start the thread that rotates ticket keys", &error))?;
-    let server = Server::start(options(&config, &certificates, tickets), queue)
+    let server = Server::start(options(&config, &certificates, tickets, &operator), queue)
         .map_err(|error| Failure::Run(error.to_string()))?;
     handle_signals(signals, server.control(), certificates);
     server.wait().map_err(|error| failed("stopped", &error))?;
@@ -183,7 +183,12 @@ fn tickets(config: &Config, shown: &Shown) -> io::Result<Option<Arc<Tickets>>> {
     Ok(Some(tickets))
 }
 
-fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tickets>>) -> reactor::Options {
+fn options(
+    config: &Config,
+    certificates: &Certificates,
+    tickets: Option<Arc<Tickets>>,
+    operator: &Credential,
+) -> reactor::Options {
     let post_quantum = config.tls_post_quantum;
     let http = ServerOptions { tickets: None, post_quantum };
     reactor::Options {
@@ -207,9 +212,9 @@ fn options(config: &Config, certificates: &Certificates, tickets: Option<Arc<Tic
             read_timeout: config.http_read_timeout,
             hosts: config.delivery_hosts.clone(),
             domain: config.delivery_domain.clone(),
-            is_auth_required: false,
-            operator: None,
-            enrolling: None,
+            is_auth_required: config.device_auth == DeviceAuth::Required,
+            operator: Some(operator.digest()),
+            enrolling: Some(certificates.devices.certificates()),
             stats: config.stats.as_ref().map(|stats| StatsCredential::new(&stats.user, &stats.password.0)),
         },
         http_write_timeout: config.http_write_timeout,

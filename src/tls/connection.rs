@@ -61,7 +61,7 @@ pub enum TlsError {
     #[error("TLS: {0}")]
     Rustls(rustls::Error),
     /// The peer's certificate is not the one that it is known by.
-    #[error("TLS: the server's certificate is not the pinned one")]
+    #[error("TLS: the certificate is not the pinned one")]
     NotPinned,
     /// The peer's handshake message is longer than any that makes sense here.
     #[error("TLS: handshake message too long")]

@@ -3,6 +3,7 @@
 #![cfg(all(feature = "server", feature = "device"))]
 
 mod connect;
+mod enrolment;
 mod https;
 mod process;
 mod reconnect;

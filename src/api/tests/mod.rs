@@ -38,11 +38,10 @@ fn required() -> Options {
     let made = rcgen::generate_simple_self_signed(["push.example".to_owned()]).expect("a certificate");
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let certificates = Certificates::new(chain.as_bytes(), key.as_bytes()).expect("a certificate");
-    let server = "push.example:9090".parse().expect("an address");
     Options {
         is_auth_required: true,
         operator: Some(operator_key().digest()),
-        enrolling: Some(Enrolling { server, certificates }),
+        enrolling: Some(certificates),
         ..options()
     }
 }

@@ -64,7 +64,7 @@ fn only_the_operator_may() {
 #[test]
 fn a_code_says_where_the_server_is_and_by_what_it_is_known() {
     let options = required();
-    let enrolling = options.enrolling.clone().expect("set");
+    let certificates = options.enrolling.clone().expect("set");
     let body = r#"{"user":"carol","valid_seconds":60}"#;
     let (peer, command) = ask_of(options, "POST", "/v1/enrolment-codes", body);
     assert!(matches!(&command, Command::MakeCode { user, valid_for }
@@ -73,8 +73,8 @@ fn a_code_says_where_the_server_is_and_by_what_it_is_known() {
     let (status, json) = answer(peer, Answer::Code(Code { secret: CodeSecret([5; 16]), expires }));
     assert_eq!((status, json["expires"].as_str()), (200, Some("2026-01-01T00:01:00Z")));
     let code: EnrolmentCode = json["code"].as_str().expect("text").parse().expect("a code");
-    assert_eq!((code.secret, code.server), (CodeSecret([5; 16]), enrolling.server));
-    assert_eq!(code.pin, enrolling.certificates.pin());
+    assert_eq!((code.secret, code.server.to_string().as_str()), (CodeSecret([5; 16]), "push.example:443"));
+    assert_eq!(code.pin, certificates.pin());
 }
 
 #[test]

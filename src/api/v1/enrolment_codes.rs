@@ -19,7 +19,7 @@ const VALID_FOR: Duration = Duration::from_secs(24 * 3600);
 /// The longest that it can: a code that lies around for longer will be found by somebody else.
 const VALID_FOR_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-const UNREACHABLE: &str = "The server doesn't know where devices reach it: set delivery_domain and addr";
+const UNREACHABLE: &str = "The server doesn't know where devices reach it: set delivery_hosts";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,9 +42,9 @@ pub(super) fn command(body: &[u8], options: &Options) -> Result<Command, Failure
         return Err(Failure::BadBody(format!("valid_seconds is 1 to {}", VALID_FOR_MAX.as_secs())));
     }
     let user = target::id(&user)?;
-    match options.enrolling {
-        Some(_) => Ok(Command::MakeCode { user, valid_for }),
-        None => Err(Failure::Unavailable(UNREACHABLE)),
+    match (&options.enrolling, options.server()) {
+        (Some(_), Some(_)) => Ok(Command::MakeCode { user, valid_for }),
+        _ => Err(Failure::Unavailable(UNREACHABLE)),
     }
 }
 
@@ -55,11 +55,8 @@ pub(super) fn told(code: &Code, options: &Options) -> Outcome {
         code: String,
         expires: String,
     }
-    let enrolling = options.enrolling.as_ref().ok_or(Failure::Internal)?;
-    let text = EnrolmentCode {
-        secret: code.secret,
-        pin: enrolling.certificates.pin(),
-        server: enrolling.server.clone(),
-    };
+    let certificates = options.enrolling.as_ref().ok_or(Failure::Internal)?;
+    let server = options.server().ok_or(Failure::Internal)?;
+    let text = EnrolmentCode { secret: code.secret, pin: certificates.pin(), server };
     Ok(Success::object(&Body { ok: true, code: text.reveal(), expires: expiry::format(code.expires) }))
 }

@@ -27,7 +27,7 @@ struct Page {
 
 #[derive(Serialize, Deserialize)]
 struct Device {
-    device: String,
+    deviceid: String,
     user: String,
     enrolled: String,
     apps: u64,
@@ -44,7 +44,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 fn all(operator: &Operator) -> Result<Vec<Device>, Failure> {
     let mut devices: Vec<Device> = Vec::new();
     loop {
-        let after = devices.last().map(|last| format!("?after={}", segment(&last.device)));
+        let after = devices.last().map(|last| format!("?after={}", segment(&last.deviceid)));
         let page: Page = operator.ask("GET", &format!("/v1/devices{}", after.unwrap_or_default()), None)?;
         let is_last = !page.more || page.devices.is_empty();
         devices.extend(page.devices);
@@ -65,7 +65,7 @@ fn table(devices: &[Device]) -> String {
     let rows = devices.iter().map(|device| {
         let user = device.user.escape_debug().to_string();
         [
-            device.device.clone(),
+            device.deviceid.clone(),
             user,
             device.enrolled.clone(),
             device.apps.to_string(),
@@ -93,7 +93,7 @@ mod tests {
 
     fn device(device: &str, user: &str, pending: u64) -> Device {
         let enrolled = "2026-11-25T17:00:00Z".to_owned();
-        Device { device: device.into(), user: user.into(), enrolled, apps: 2, pending }
+        Device { deviceid: device.into(), user: user.into(), enrolled, apps: 2, pending }
     }
 
     #[test]
