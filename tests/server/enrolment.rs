@@ -15,6 +15,7 @@ use super::device::{Device, Secured};
 use super::rig::{PATIENCE, Rig};
 
 const API: &str = "https://push.example.org";
+const OPERATOR: [u8; 32] = [0x0b; 32];
 
 /// What an operator and devices have the queue do before the server starts.
 struct Prepared {
@@ -70,6 +71,8 @@ impl Prepared {
             options.shards = 3;
             options.is_auth_required = true;
             options.api_url = API.into();
+            options.api.is_auth_required = true;
+            options.api.operator = Some(Credential::new(OPERATOR).digest());
         })
     }
 }
@@ -106,12 +109,21 @@ fn assert_unauthorized_on_wire0(device: &mut Device) {
     device.assert_ended();
 }
 
-fn notify(rig: &Rig, token: Token, payload: &str) {
+/// Posts a message: the status and the answer's body.
+fn notify(rig: &Rig, token: Token, payload: &str) -> (u16, String) {
     let token = token.reveal();
     let body = format!(
         r#"{{"token":"{token}","appid":"chatter","expire_on":"2100-01-01T00:00:00Z","data":{payload}}}"#
     );
-    let (status, answer) = rig.post("/notify", &body);
+    rig.post("/notify", &body)
+}
+
+fn revoke(rig: &Rig, device: &DeviceId) {
+    let (device, key) = (device.as_str(), Credential::new(OPERATOR).reveal());
+    let (status, answer) = rig.request(&format!(
+        "DELETE /v1/devices/{device} HTTP/1.1\r\nHost: push\r\nAuthorization: Bearer {key}\r\n\
+         Connection: close\r\n\r\n"
+    ));
     assert_eq!(status, 200, "{answer}");
 }
 
@@ -160,7 +172,7 @@ fn a_stranger_takes_nothing_over() {
     for wrong in ["", "Bearer", &format!("Bearer {others}"), &others] {
         assert_unauthorized_on_wire0(&mut open(&rig, on_wire0(&phone.device, wrong)));
     }
-    notify(&rig, token, "1");
+    assert_eq!(notify(&rig, token, "1").0, 200);
     assert_eq!(carol.next_payloads(), ["1"]);
 }
 
@@ -184,4 +196,26 @@ fn a_later_session_with_the_credential_takes_over() {
     assert_let_in(&mut open(&rig, connect()));
     let event = earlier.next_event();
     assert!(matches!(event, Event::Goaway(goaway) if goaway.reason == Reason::TakenOver), "{event:?}");
+}
+
+#[test]
+fn a_device_that_is_revoked_is_sent_away_at_once_and_for_good() {
+    let mut prepared = Prepared::new();
+    let (phone, old) = (prepared.device(), prepared.device());
+    let token = prepared.token(&phone);
+    let rig = prepared.serve();
+    let connect = || on_wire1(&phone.device, phone.credential.as_bytes());
+    let connect_old = || on_wire0(&old.device, &old.credential.reveal());
+    let (mut carol, mut carols_old) = (open(&rig, connect()), open(&rig, connect_old()));
+    assert_let_in(&mut carol);
+    assert_let_in(&mut carols_old);
+    revoke(&rig, &phone.device);
+    assert_unauthorized(&mut carol);
+    assert_unauthorized(&mut open(&rig, connect()));
+    let (status, answer) = notify(&rig, token, "1");
+    assert!(status >= 400 && answer.contains("unknown-token"), "{status} {answer}");
+    revoke(&rig, &old.device);
+    assert_unauthorized_on_wire0(&mut carols_old);
+    assert_unauthorized_on_wire0(&mut open(&rig, connect_old()));
+    rig.await_counter("registered", 0);
 }

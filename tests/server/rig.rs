@@ -141,7 +141,8 @@ impl Rig {
         ))
     }
 
-    fn request(&self, request: &str) -> (u16, String) {
+    /// Sends a whole request that asks for the connection's end: the status and the answer's body.
+    pub fn request(&self, request: &str) -> (u16, String) {
         let mut socket = self.caller();
         socket.write_all(request.as_bytes()).expect("the server reads");
         let mut response = String::new();
