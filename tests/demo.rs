@@ -44,7 +44,9 @@ fn it_tells_programs_the_same_as_one_object_a_line() {
         last_ms = ms;
     }
     let names: HashSet<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
-    for name in ["accepted", "delivered", "replaced", "expired", "server_killed", "server_restarted"] {
+    for name in
+        ["enrolled", "accepted", "delivered", "replaced", "expired", "server_killed", "server_restarted"]
+    {
         assert!(names.contains(name), "{name} is missing in\n{told}");
     }
     assert_eq!(steps.last().map(|step| &step["ok"]), Some(&Value::Bool(true)));

@@ -16,7 +16,6 @@
 //!    Finished ◄──────┴────────────────────────────────┘ or is cut off
 //! ```
 
-use core::net::IpAddr;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,6 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::answer::{self, Asked, Framing, Outcome};
-use super::doorkeeper::Doorkeeper;
 use super::failure::Failure;
 use super::head::{BodyLength, HEAD_BYTES_MAX, Head};
 use super::rights::Line;
@@ -56,7 +54,6 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 pub struct Conversation {
     options: Arc<Options>,
     line: Line,
-    doorkeeper: Option<Box<dyn Doorkeeper>>,
     phase: Phase,
     /// Bytes that came and are not worked off yet. Has no memory while empty.
     input: BytesMut,
@@ -129,22 +126,20 @@ struct Exchange {
     keep_alive: bool,
     /// How much of the request is not read, in bytes; none if that can't be known.
     unread: Option<u64>,
-    /// Who has shown a credential with it.
-    asker: Option<IpAddr>,
 }
 
 impl Exchange {
     /// Of a request that can't be read.
-    const LAST: Exchange = Exchange { without_body: false, keep_alive: false, unread: None, asker: None };
+    const LAST: Exchange = Exchange { without_body: false, keep_alive: false, unread: None };
 
-    fn new(head: &Head<'_>, asker: Option<IpAddr>) -> Exchange {
+    fn new(head: &Head<'_>) -> Exchange {
         let unread = match head.body {
             BodyLength::Absent | BodyLength::Announced(0) => Some(0),
             BodyLength::Announced(_) if head.expects_continue => None, // it may never be sent
             BodyLength::Announced(length) => Some(length),
             BodyLength::Coded => None,
         };
-        Exchange { without_body: head.method == "HEAD", keep_alive: head.keep_alive, unread, asker }
+        Exchange { without_body: head.method == "HEAD", keep_alive: head.keep_alive, unread }
     }
 
     fn next(self) -> Next {
@@ -159,13 +154,7 @@ impl Conversation {
     /// A conversation on a connection that was accepted at `now`.
     pub fn new(options: Arc<Options>, line: Line, now: Now) -> Conversation {
         let phase = Phase::Head { until: now.monotonic + options.read_timeout };
-        let (input, output) = (BytesMut::new(), String::new());
-        Conversation { options, line, doorkeeper: None, phase, input, output, ended: false }
-    }
-
-    /// The same, where somebody counts failed authentications.
-    pub fn guarded_by(self, doorkeeper: Box<dyn Doorkeeper>) -> Conversation {
-        Conversation { doorkeeper: Some(doorkeeper), ..self }
+        Conversation { options, line, phase, input: BytesMut::new(), output: String::new(), ended: false }
     }
 
     /// Bytes have come. Takes them all; whoever reads from the socket asks
@@ -297,10 +286,9 @@ impl Conversation {
                 return true;
             }
         };
-        let exchange = Exchange::new(&head, self.asker(&head));
+        let exchange = Exchange::new(&head);
         let waits_for_100 = head.expects_continue && self.input.len() == head_bytes;
-        let plan =
-            self.check_asker(exchange, now).and_then(|()| routes::plan(&head, &self.options, self.line));
+        let plan = routes::plan(&head, &self.options, self.line);
         self.input.advance(head_bytes);
         match plan {
             Ok(Plan::Read(call, length)) => {
@@ -314,20 +302,6 @@ impl Conversation {
             Err(failure) => self.answer(exchange, Err(failure), now),
         }
         true
-    }
-
-    /// Whoever has shown too many wrong credentials is not told whether this one is right.
-    fn check_asker(&self, exchange: Exchange, now: Now) -> Result<(), Failure> {
-        let (Some(doorkeeper), Some(asker)) = (&self.doorkeeper, exchange.asker) else { return Ok(()) };
-        let wait = doorkeeper.wait(asker, now.monotonic);
-        if wait.is_zero() { Ok(()) } else { Err(Failure::TooManyRequests(wait)) }
-    }
-
-    /// Who shows a credential with this request.
-    fn asker(&self, head: &Head<'_>) -> Option<IpAddr> {
-        head.authorization?;
-        let forwarded_for = head.forwarded_for.and_then(|value| str::from_utf8(value).ok());
-        Some(self.doorkeeper.as_ref()?.asker(forwarded_for))
     }
 
     /// The body is there.
@@ -364,11 +338,6 @@ impl Conversation {
     }
 
     fn answer(&mut self, exchange: Exchange, outcome: Outcome, now: Now) {
-        if let (Some(doorkeeper), Some(asker)) = (&self.doorkeeper, exchange.asker)
-            && let Err(Failure::NoCredential(_)) = outcome
-        {
-            doorkeeper.failed(asker, now.monotonic);
-        }
         let next = exchange.next();
         let framing = Framing { without_body: exchange.without_body, close: matches!(next, Next::Close) };
         answer::write(&mut self.output, &outcome, framing, now.wall);

@@ -10,7 +10,6 @@ mod answer;
 mod body;
 mod conversation;
 mod credential;
-mod doorkeeper;
 mod expiry;
 mod failure;
 mod head;
@@ -22,7 +21,6 @@ mod v1;
 
 pub use conversation::{Conversation, State};
 pub use credential::StatsCredential;
-pub use doorkeeper::Doorkeeper;
 pub use rights::Line;
 
 use std::sync::Arc;

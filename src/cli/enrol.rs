@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Gives the code to the server that it names, and to no other. What comes of it is to be stored before the
 /// connection is closed.
-fn trade(
+pub(super) fn trade(
     code: &EnrolmentCode,
     server: &ServerAddress,
     name: &str,

@@ -3,7 +3,6 @@
 mod ending;
 mod framing;
 mod granted;
-mod guarded;
 mod operator;
 mod required;
 mod table;

@@ -3,6 +3,8 @@
 //! out as it should.
 
 mod chatter;
+mod http;
+mod operator;
 mod phone;
 mod server;
 mod story;

@@ -1,23 +1,33 @@
 //! A phone in the demo: it connects over real TLS, acks what arrives, and remembers all of it.
 
 use std::collections::HashSet;
+use std::iter;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::http::Http;
 use super::{Failure, WAIT_MAX};
-use crate::base::{ChannelId, DeviceId, Level, MessageId, Payload};
+use crate::base::{ChannelId, Credential, DeviceId, Level, MessageId, Payload};
+use crate::cli::enrol::trade;
 use crate::device::{Connection, Server, clock};
-use crate::protocol::wire0::Connect;
+use crate::protocol::enrolment_code::EnrolmentCode;
+use crate::protocol::wire1::Connect;
 use crate::session::device::{Event, Message, Options};
 use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
 
 /// What the phones are, and so which system broadcasts are for them: `CHANNEL/MODEL`.
 pub const IMAGE: &str = "stable/pinephone";
 
+/// How long a phone stays silent: longer than the demo.
+const KEEPALIVE: Duration = Duration::from_secs(240);
+
 /// A friend's phone.
 pub struct Phone {
     name: &'static str,
+    id: DeviceId,
+    credential: Credential,
     tls: Arc<ClientConfig>,
     connection: Option<Connection>,
     /// The last system broadcast it has had.
@@ -27,11 +37,33 @@ pub struct Phone {
 }
 
 impl Phone {
-    /// A phone that is off, and believes a server with the certificate `ca_pem`.
-    pub fn new(name: &'static str, ca_pem: &[u8]) -> Result<Phone, Failure> {
-        let tls = device_config(&Trust::CaPem(ca_pem.to_vec()), DeviceOptions::default())
-            .map_err(|error| Failure::Run(format!("the server's certificate: {error}")))?;
-        Ok(Phone { name, tls, connection: None, level: Level(0), seen: HashSet::new(), got: Vec::new() })
+    /// A phone that becomes its owner's by a one-time code, and is off then. From the code it knows the server.
+    pub fn enrol(name: &'static str, code: &str) -> Result<Phone, Failure> {
+        let code: EnrolmentCode =
+            code.parse().map_err(|error| Failure::Run(format!("{name}'s code: {error}")))?;
+        let (enrolled, connection) = trade(&code, &code.server, code.server.host())?;
+        connection.close();
+        let options = DeviceOptions { tls13_only: true, post_quantum: false };
+        Ok(Phone {
+            name,
+            id: enrolled.device,
+            credential: enrolled.credential,
+            tls: device_config(&Trust::Pin(code.pin), options).expect("a pin cannot be wrong"),
+            connection: None,
+            level: Level(0),
+            seen: HashSet::new(),
+            got: Vec::new(),
+        })
+    }
+
+    /// Asks the push server for a token for an app on this phone.
+    pub fn register(&self, http: &Http, app: &str) -> Result<String, Failure> {
+        let body = json!({ "deviceid": self.id.as_str(), "appid": app });
+        let answer = http.post("/register", Some(&self.credential.reveal()), &body)?;
+        match answer["token"].as_str() {
+            Some(token) => Ok(token.to_owned()),
+            None => Err(Failure::Run("/register gave no token".into())),
+        }
     }
 
     /// Connects; returns when the server has let it in.
@@ -48,20 +80,18 @@ impl Phone {
     }
 
     fn options(&self) -> Options {
-        let (image_channel, model) = IMAGE.split_once('/').expect("a channel and a model");
         let connect = Connect {
-            client_ver: env!("CARGO_PKG_VERSION").into(),
-            model: model.into(),
-            image_channel: image_channel.into(),
+            credential: self.credential.as_bytes().to_vec(),
+            image: IMAGE.into(),
             levels: [(ChannelId::SYSTEM, self.level)].into(),
-            ..Connect::new(self.id())
+            ..Connect::new(self.id.clone(), KEEPALIVE)
         };
         Options::new(connect.into())
     }
 
     /// Its id.
-    pub fn id(&self) -> DeviceId {
-        format!("{}s-phone", self.name.to_lowercase()).parse().expect("short ASCII")
+    pub fn id(&self) -> &DeviceId {
+        &self.id
     }
 
     /// Goes offline, in order.
@@ -114,9 +144,12 @@ impl Phone {
         self.connection.iter_mut().for_each(Connection::ack);
     }
 
+    /// What comes next. That a server which stops says when to come back is no news here.
     fn next(&mut self, wish: &str) -> Result<Event, Failure> {
         let until = clock::now() + WAIT_MAX;
-        let event = self.connection.as_mut().and_then(|connection| connection.next_event(Some(until)));
+        let mut events =
+            iter::from_fn(|| self.connection.as_mut().and_then(|open| open.next_event(Some(until))));
+        let event = events.find(|event| !matches!(event, Event::Goaway(_)));
         event.ok_or_else(|| Failure::Run(format!("{}'s phone waited {WAIT_MAX:?} for {wish}", self.name)))
     }
 

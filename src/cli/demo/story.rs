@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::chatter::{Chatter, Note};
+use super::chatter::{APP, Chatter, LIFE, Note, in_the_future};
+use super::operator::Operator;
 use super::phone::{IMAGE, Phone};
 use super::server::{Addresses, Stage};
 use super::teller::{Teller, Tone};
@@ -18,7 +19,8 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// A message that expires in the same millisecond may count as alive.
 const SURELY: Duration = Duration::from_millis(20);
 
-const CONFIGURATION: &str = "data_dir = \"data\"\ndelivery_domain = \"localhost\"\nshards = 2\n";
+const CONFIGURATION: &str =
+    "data_dir = \"data\"\ndelivery_domain = \"localhost\"\ndevice_auth = \"required\"\nshards = 2\n";
 
 const LUNCH: &str = "Lunch at one?";
 const TEN: &str = "Running late: ten minutes.";
@@ -40,6 +42,7 @@ struct Play<'a> {
     stage: &'a Stage,
     teller: &'a Teller,
     addresses: Addresses,
+    operator: Operator,
     chatter: Chatter,
     bob: Friend,
     carol: Friend,
@@ -70,10 +73,10 @@ impl<'a> Play<'a> {
         let details = json!({ "devices": devices.to_string(), "http": http.to_string() });
         teller.tell("server_started", Tone::Plain, &line, &details)?;
 
-        let ca_pem = fs::read(stage.path("data/certificate.pem"))?;
+        let operator = Operator::new(http, &stage.path("data"))?;
+        let bob = Friend::new("Bob", teller, &operator)?;
+        let carol = Friend::new("Carol", teller, &operator)?;
         let chatter = Chatter::new(http);
-        let bob = Friend::new("Bob", &ca_pem, &chatter)?;
-        let carol = Friend::new("Carol", &ca_pem, &chatter)?;
         let line = "Chatter has a token for Bob's phone, and one for Carol's.";
         teller.tell(
             "registered",
@@ -82,7 +85,8 @@ impl<'a> Play<'a> {
             &json!({ "devices": [bob.phone.id().as_str(), carol.phone.id().as_str()] }),
         )?;
 
-        let mut play = Play { stage, teller, addresses, chatter, bob, carol, posted: HashMap::new() };
+        let posted = HashMap::new();
+        let mut play = Play { stage, teller, addresses, operator, chatter, bob, carol, posted };
         play.bob.connect(teller, devices, "is connected")?;
         play.carol.connect(teller, devices, "is connected")?;
         Ok(play)
@@ -110,7 +114,7 @@ impl<'a> Play<'a> {
     }
 
     fn an_update_is_announced(&mut self) -> Result<(), Failure> {
-        self.chatter.broadcast(&update())?;
+        self.operator.broadcast(&update(), &in_the_future(LIFE))?;
         self.posted.insert(UPDATE, Instant::now());
         let line = format!("The operator tells every phone: {UPDATE}.");
         let details = json!({ "from": "operator", "to": "everyone", "text": UPDATE });
@@ -218,9 +222,13 @@ impl<'a> Play<'a> {
 }
 
 impl Friend {
-    fn new(name: &'static str, ca_pem: &[u8], chatter: &Chatter) -> Result<Friend, Failure> {
-        let phone = Phone::new(name, ca_pem)?;
-        let token = chatter.register(phone.id().as_str())?;
+    /// The phone is enrolled by a code from the operator, and asks for a token, which Chatter gets.
+    fn new(name: &'static str, teller: &Teller, operator: &Operator) -> Result<Friend, Failure> {
+        let phone = Phone::enrol(name, &operator.code_for(&name.to_lowercase())?)?;
+        let line = format!("{name} types a one-time code into a phone: it is {name}'s now.");
+        let details = json!({ "who": name, "device": phone.id().as_str() });
+        teller.tell("enrolled", Tone::Plain, &line, &details)?;
+        let token = phone.register(operator.http(), APP)?;
         Ok(Friend { name, phone, token })
     }
 
