@@ -27,7 +27,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 /// Commands of this program that are commands of the product.
-const PRODUCT: [&str; 2] = ["serve", "connect"];
+const PRODUCT: [&str; 3] = ["serve", "connect", "device"];
 /// Of so many rounds one is with a full disk, unless it is said how many are.
 const ROUNDS_PER_FULL_DISK: u32 = 20;
 

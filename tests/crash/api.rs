@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::shared::PATIENCE;
+use super::outside::PATIENCE;
 
 pub struct Api {
     agent: ureq::Agent,
     base: String,
+    operator_key: String,
 }
 
 /// What the server answered.
@@ -31,24 +32,43 @@ pub enum Unanswered {
 }
 
 impl Api {
-    pub fn new(address: SocketAddr) -> Api {
+    pub fn new(http: SocketAddr, operator_key: &str) -> Api {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
             .proxy(None)
             .build();
-        Api { agent: config.into(), base: format!("http://{address}") }
+        Api { agent: config.into(), base: format!("http://{http}"), operator_key: operator_key.into() }
     }
 
-    /// Posts `body`.
-    pub fn post(&self, path: &str, body: &Value) -> Result<Reply, Unanswered> {
-        let request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+    /// What the operator proves itself with.
+    pub fn operator_key(&self) -> &str {
+        &self.operator_key
+    }
+
+    /// Posts `body`, and a credential if that is wanted.
+    pub fn post(&self, path: &str, credential: Option<&str>, body: &Value) -> Result<Reply, Unanswered> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+        if let Some(credential) = credential {
+            request = request.header("Authorization", format!("Bearer {credential}"));
+        }
         let mut response = request.send(body.to_string())?;
         let answer: Value = serde_json::from_str(&response.body_mut().read_to_string()?).unwrap_or_default();
         match response.status().as_u16() {
             200 => Ok(Reply::Granted(answer)),
             status @ 500.. => Err(Unanswered::Failed(status)),
             _ => Ok(Reply::Refused(answer["error"].as_str().unwrap_or_default().to_owned())),
+        }
+    }
+
+    /// Has something removed, as the operator.
+    pub fn delete(&self, path: &str) -> Result<(), ureq::Error> {
+        let bearer = format!("Bearer {}", self.operator_key);
+        let response =
+            self.agent.delete(format!("{}{path}", self.base)).header("Authorization", bearer).call()?;
+        match response.status().as_u16() {
+            200..300 => Ok(()),
+            status => Err(ureq::Error::StatusCode(status)),
         }
     }
 }

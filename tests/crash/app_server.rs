@@ -1,9 +1,11 @@
 //! An app server: one app on all devices. It registers, posts and unregisters at random, one request
 //! at a time, and enters into the ledger what it asked and how that was answered.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lomiri_push::device::state::State;
 use serde_json::{Value, json};
 
 use super::api::{Api, Reply, Unanswered};
@@ -38,7 +40,19 @@ pub struct AppServer {
 /// The app on one device.
 struct Line {
     device: String,
+    user: String,
+    /// Who the device is to the server.
+    identity: State,
     registration: Registration,
+    /// What the last registration brought for all devices of the user that have the app.
+    user_token: Option<String>,
+}
+
+/// What a post says beside its address.
+struct Shape {
+    tag: Option<String>,
+    clears: bool,
+    expires: Timestamp,
 }
 
 /// One app server at work on one run of the server.
@@ -49,9 +63,25 @@ struct Work<'a> {
 }
 
 impl AppServer {
-    pub fn new(app: &str, is_operator: bool, devices: &[&str], dice: Dice) -> AppServer {
-        let line = |device: &&str| Line { device: device.to_string(), registration: Registration::default() };
-        AppServer { app: app.into(), is_operator, lines: devices.iter().map(line).collect(), dice }
+    pub fn new(app: &str, is_operator: bool, dice: Dice) -> AppServer {
+        AppServer { app: app.into(), is_operator, lines: Vec::new(), dice }
+    }
+
+    /// The app is on this device too, which is enrolled as `identity`. If the device was somebody else
+    /// before, all that was registered is gone.
+    pub fn use_device(&mut self, device: &str, user: &str, identity: &State) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.device == device) {
+            line.registration.unregistered();
+            line.identity = identity.clone();
+            return;
+        }
+        self.lines.push(Line {
+            device: device.into(),
+            user: user.into(),
+            identity: identity.clone(),
+            registration: Registration::default(),
+            user_token: None,
+        });
     }
 
     /// Makes requests until one is not answered, or too many are answered that nothing can be done.
@@ -76,11 +106,12 @@ impl AppServer {
             4..10 => work.register(line),
             10..12 => work.try_dead(line, 1),
             12..17 if *is_operator => work.broadcast(dice),
-            _ => {
-                let post = post(app, line, dice);
-                let token = line.registration.token().filter(|_| !dice.one_in(10)).map(str::to_owned);
-                work.notify(line, post, token, dice).map(drop)
+            17..25 => {
+                let user = line.user.clone();
+                work.notify_user(lines, &user, dice)
             }
+            _ if line.registration.token().is_none() => work.register(line),
+            _ => work.notify(line, shape(dice), dice).map(drop),
         }
     }
 
@@ -104,17 +135,13 @@ impl AppServer {
         let line = lines.iter_mut().find(|line| line.device == device).expect("all devices have a line");
         work.register(line)?;
         let expires = Timestamp::now() + LIFE;
-        let post = Post { device: device.into(), app: app.clone(), tag: None, clears: false, expires };
-        let token = line.registration.token().map(str::to_owned);
-        work.notify(line, post, token, dice)
+        work.notify(line, Shape { tag: None, clears: false, expires }, dice)
     }
 }
 
-fn post(app: &str, line: &Line, dice: &mut Dice) -> Post {
+fn shape(dice: &mut Dice) -> Shape {
     let life = if dice.one_in(15) { Duration::from_millis(dice.below(SHORT_LIFE_MS)) } else { LIFE };
-    Post {
-        device: line.device.clone(),
-        app: app.into(),
+    Shape {
         tag: dice.one_in(4).then(|| format!("tag-{}", dice.below(TAGS))),
         clears: dice.one_in(40),
         expires: in_the_future(life),
@@ -128,10 +155,16 @@ fn in_the_future(life: Duration) -> Timestamp {
 }
 
 impl Work<'_> {
-    fn ask(&self, path: &str, body: &Value) -> Result<Reply, Unanswered> {
-        self.api.post(path, body).inspect_err(|problem| {
+    fn ask(&self, path: &str, credential: Option<&str>, body: &Value) -> Result<Reply, Unanswered> {
+        self.api.post(path, credential, body).inspect_err(|problem| {
             self.shared.failed(self.app, &format!("POST {path}: {problem}"));
         })
+    }
+
+    /// Asks for something about the app in a device's name.
+    fn ask_as(&self, line: &Line, path: &str) -> Result<Reply, Unanswered> {
+        let body = json!({ "deviceid": line.identity.device.as_str(), "appid": self.app });
+        self.ask(path, Some(&line.identity.credential.reveal()), &body)
     }
 
     fn check(&self, line: &Line, verdict: Result<(), &str>) {
@@ -141,10 +174,10 @@ impl Work<'_> {
     }
 
     fn register(&self, line: &mut Line) -> Result<(), Unanswered> {
-        let body = json!({ "deviceid": line.device, "appid": self.app });
-        let reply = self.ask("/register", &body).inspect_err(|_| line.registration.maybe_registered())?;
+        let reply = self.ask_as(line, "/register").inspect_err(|_| line.registration.maybe_registered())?;
         let verdict = match reply {
             Reply::Granted(answer) => {
+                line.user_token = answer["user_token"].as_str().map(str::to_owned);
                 line.registration.registered(answer["token"].as_str().unwrap_or_default().to_owned())
             }
             Reply::Refused(_) => Err("/register was refused"),
@@ -154,8 +187,7 @@ impl Work<'_> {
     }
 
     fn unregister(&self, line: &mut Line) -> Result<(), Unanswered> {
-        let body = json!({ "deviceid": line.device, "appid": self.app });
-        match self.ask("/unregister", &body).inspect_err(|_| line.registration.maybe_unregistered())? {
+        match self.ask_as(line, "/unregister").inspect_err(|_| line.registration.maybe_unregistered())? {
             Reply::Granted(_) => line.registration.unregistered(),
             Reply::Refused(_) => self.check(line, Err("/unregister was refused")),
         }
@@ -167,7 +199,7 @@ impl Work<'_> {
             let body = json!({
                 "token": token, "appid": self.app, "expire_on": in_the_future(LIFE).to_string(), "data": 0,
             });
-            match self.ask("/notify", &body)? {
+            match self.ask("/notify", None, &body)? {
                 Reply::Refused(label) if label == "unknown-token" => {}
                 _ => self.check(line, Err("a dead token lives")),
             }
@@ -175,35 +207,70 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Posts to the token, or else by the device's id; the message's number.
-    fn notify(
-        &self,
-        line: &mut Line,
-        post: Post,
-        token: Option<String>,
-        dice: &mut Dice,
-    ) -> Result<usize, Unanswered> {
-        let mut body = json!({
-            "appid": self.app, "expire_on": post.expires.to_string(), "clear_pending": post.clears,
-        });
-        match &token {
-            Some(token) => body["token"] = token.as_str().into(),
-            None => (body["userid"], body["deviceid"]) = ("u".into(), line.device.as_str().into()),
+    /// Posts to a device by its token; the message's number.
+    fn notify(&self, line: &mut Line, shape: Shape, dice: &mut Dice) -> Result<usize, Unanswered> {
+        let token = line.registration.token().unwrap_or_default().to_owned();
+        let number = self.enter(line, &shape);
+        let reply = self.post(&token, &shape, [(&*line.device, number)].into(), dice);
+        self.shared.with(|ledger| ledger.answered(number, outcome(&reply)));
+        let is_known = !is_unknown(&reply?);
+        let verdict = line.registration.tried(is_known);
+        self.check(line, verdict);
+        Ok(number)
+    }
+
+    /// Posts to all devices of a user that have the app, if any has it for certain. Each copy is a message
+    /// of its own in the ledger; whether there is one for a device that may have the app nobody is told.
+    fn notify_user(&self, lines: &[Line], user: &str, dice: &mut Dice) -> Result<(), Unanswered> {
+        let lines = || lines.iter().filter(|line| line.user == user);
+        let Some(living) = lines().find(|line| line.registration.living().is_some()) else { return Ok(()) };
+        let Some(token) = &living.user_token else {
+            self.check(living, Err("no user token came"));
+            return Ok(());
+        };
+        let shape = shape(dice);
+        let may_have_it = lines().filter(|line| line.registration.may_live());
+        let copies: Vec<(&Line, usize)> = may_have_it.map(|line| (line, self.enter(line, &shape))).collect();
+        let numbers = copies.iter().map(|(line, number)| (&*line.device, *number)).collect();
+        let reply = self.post(token, &shape, numbers, dice);
+        for (line, number) in copies {
+            let outcome = match outcome(&reply) {
+                Outcome::Accepted if line.registration.living().is_none() => Outcome::Unanswered,
+                outcome => outcome,
+            };
+            self.shared.with(|ledger| ledger.answered(number, outcome));
         }
-        if let Some(tag) = &post.tag {
+        if is_unknown(&reply?) {
+            self.check(living, Err("the user token is unknown, though the app is registered"));
+        }
+        Ok(())
+    }
+
+    /// A message's number in the ledger.
+    fn enter(&self, line: &Line, shape: &Shape) -> usize {
+        let Shape { tag, clears, expires } = shape;
+        let (device, app) = (line.device.clone(), self.app.to_owned());
+        self.shared.with(|ledger| {
+            ledger.post(Post { device, app, tag: tag.clone(), clears: *clears, expires: *expires })
+        })
+    }
+
+    /// Posts one message, which has a number for each device.
+    fn post(
+        &self,
+        token: &str,
+        shape: &Shape,
+        numbers: BTreeMap<&str, usize>,
+        dice: &mut Dice,
+    ) -> Result<Reply, Unanswered> {
+        let mut body = json!({
+            "token": token, "appid": self.app, "expire_on": shape.expires.to_string(),
+            "clear_pending": shape.clears, "data": { "numbers": numbers, "padding": padding(dice) },
+        });
+        if let Some(tag) = &shape.tag {
             body["replace_tag"] = tag.as_str().into();
         }
-        let number = self.shared.with(|ledger| ledger.post(post));
-        body["data"] = json!({ "number": number, "padding": padding(dice) });
-        let reply = self.ask("/notify", &body);
-        self.shared.with(|ledger| ledger.answered(number, outcome(&reply)));
-        let reply = reply?;
-        if token.is_some() {
-            let is_known = !matches!(&reply, Reply::Refused(label) if label == "unknown-token");
-            let verdict = line.registration.tried(is_known);
-            self.check(line, verdict);
-        }
-        Ok(number)
+        self.ask("/notify", None, &body)
     }
 
     fn broadcast(&self, dice: &mut Dice) -> Result<(), Unanswered> {
@@ -212,7 +279,7 @@ impl Work<'_> {
         let mut data = json!({});
         data[IMAGE] = json!({ "number": number, "padding": padding(dice) });
         let body = json!({ "channel": "system", "expire_on": expires.to_string(), "data": data });
-        let reply = self.ask("/broadcast", &body);
+        let reply = self.ask("/broadcast", Some(self.api.operator_key()), &body);
         self.shared.with(|ledger| ledger.broadcast_answered(number, outcome(&reply)));
         reply.map(drop)
     }
@@ -224,6 +291,10 @@ fn outcome(reply: &Result<Reply, Unanswered>) -> Outcome {
         Ok(Reply::Refused(_)) => Outcome::Refused,
         Err(_) => Outcome::Unanswered,
     }
+}
+
+fn is_unknown(reply: &Reply) -> bool {
+    matches!(reply, Reply::Refused(label) if label == "unknown-token")
 }
 
 fn padding(dice: &mut Dice) -> String {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use jiff::Timestamp;
@@ -17,7 +17,6 @@ use super::dice::Dice;
 use super::ledger::Visit;
 use super::phone::{IMAGE_CHANNEL, MODEL, Wire};
 use super::players::Stage;
-use super::server::{SERVER_NAME, certificate_in};
 use super::shared::Shared;
 use super::tail::Tail;
 
@@ -86,9 +85,9 @@ impl Connected {
     }
 
     /// Is connected, in one life after the other, until the server goes.
-    pub fn stay(&mut self, stage: &Stage<'_>) {
+    pub fn stay(&mut self, state: &Path, stage: &Stage<'_>) {
         loop {
-            match self.live(stage) {
+            match self.live(state, stage) {
                 Ok(Death::Killed) => {}
                 Ok(Death::Ended) => return,
                 Err(error) => return stage.shared.complain(format!("{}: {error}", self.name)),
@@ -96,13 +95,14 @@ impl Connected {
         }
     }
 
-    fn live(&mut self, stage: &Stage<'_>) -> io::Result<Death> {
+    fn live(&mut self, state: &Path, stage: &Stage<'_>) -> io::Result<Death> {
         let (visit, level) = stage.shared.with(|ledger| ledger.visit(&self.name, Timestamp::now()));
-        let file = self.file(&stage.place.path());
+        // What one life writes is in the ledger before the next begins.
+        let file = state.join("mailbox.jsonl");
         let output = File::create(&file)?;
         // It watches from before the process can write.
         let mut tail = Tail::new(&file)?;
-        let child = self.command(stage, level).stdout(output).spawn()?;
+        let child = self.command(state, stage, level).stdout(output).spawn()?;
         let (shared, last_words) = (stage.shared, "nothing".into());
         let mut life = Life { device: self, child, visit, shared, death: Death::Ended, last_words };
         while let Some(line) = tail.next_line()? {
@@ -111,18 +111,12 @@ impl Connected {
         life.end()
     }
 
-    /// What it writes in one life.
-    fn file(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}.jsonl", self.name))
-    }
-
-    fn command(&self, stage: &Stage<'_>, level: i64) -> Command {
+    fn command(&self, state: &Path, stage: &Stage<'_>, level: i64) -> Command {
         let wire = if self.wire == Wire::Zero { "0" } else { "1" };
         let mut command = Command::new(stage.program);
-        command.args(["connect", "--json", "--wire", wire, "--domain", SERVER_NAME]);
-        command.args(["--addr", &stage.devices.addr, "--device-id", &self.name]);
+        command.args(["connect", "--json", "--wire", wire, "--addr", &stage.server.devices.addr]);
         command.args(["--channel", IMAGE_CHANNEL, "--model", MODEL, "--level", &level.to_string()]);
-        command.arg("--ca").arg(certificate_in(&stage.place.path()));
+        command.arg("--state").arg(state);
         command.stdin(Stdio::null()).stderr(Stdio::null()).process_group(0);
         command
     }
@@ -156,7 +150,7 @@ impl Life<'_> {
         }];
         self.shared.with(|ledger| {
             ledger.came(&mut self.visit, &message);
-            ledger.stored(&message);
+            ledger.stored(&self.visit, &message);
         });
     }
 

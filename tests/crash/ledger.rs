@@ -8,8 +8,8 @@
 //!
 //! Unanswered, Owed     ── a post that would drop it stayed unanswered ──▶ Doubtful, may come
 //! Doubtful             ── came in a session that began after that ──────▶ Owed
-//! all but Refused      ── a post that drops it was answered, or came ───▶ Dropped, must not come in a
-//!                                                                         session that begins later
+//! all but Refused      ── a post that drops it was answered, or came,    Dropped, must not come in a
+//!                         or its device was revoked ────────────────────▶ session that begins later
 //! ```
 
 #[cfg(test)]
@@ -164,6 +164,16 @@ impl Ledger {
         }
     }
 
+    /// A device was revoked: what was pending for it is gone.
+    pub fn revoked(&mut self, device: &str) {
+        let at = self.tick();
+        let lines = self.droppable.iter_mut().filter(|((name, _), _)| name == device);
+        let numbers: Vec<usize> = lines.flat_map(|(_, numbers)| std::mem::take(numbers)).collect();
+        for number in numbers {
+            self.messages[number].fate = Fate::Dropped { at };
+        }
+    }
+
     /// A broadcast is about to be posted: its number. They are posted one after the other.
     pub fn broadcast(&mut self, expires: Timestamp) -> usize {
         self.casts.push(Cast { expires, outcome: Outcome::Unanswered });
@@ -186,7 +196,8 @@ impl Ledger {
     /// Messages have come; they are not stored yet.
     pub fn came(&mut self, visit: &mut Visit, all: &[device::Message]) {
         for notification in all {
-            match number(&notification.payload).filter(|number| *number < self.messages.len()) {
+            match number(&notification.payload, &visit.device).filter(|number| *number < self.messages.len())
+            {
                 Some(number) => self.message_came(visit, notification, number),
                 None => self.complain(format!("{} got {notification:?}, which nobody posted", visit.device)),
             }
@@ -194,8 +205,8 @@ impl Ledger {
     }
 
     /// The device has these on disk.
-    pub fn stored(&mut self, all: &[device::Message]) {
-        for number in all.iter().filter_map(|notification| number(&notification.payload)) {
+    pub fn stored(&mut self, visit: &Visit, all: &[device::Message]) {
+        for number in all.iter().filter_map(|notification| number(&notification.payload, &visit.device)) {
             let Some(message) = self.messages.get_mut(number) else { continue };
             let count = if message.is_stored { &mut self.counts.again } else { &mut self.counts.stored };
             *count += 1;
@@ -388,9 +399,10 @@ impl Ledger {
     }
 }
 
-fn number(payload: &Payload) -> Option<usize> {
+/// A message for all devices of a user has a number for each.
+fn number(payload: &Payload, device: &str) -> Option<usize> {
     let payload: Value = serde_json::from_slice(payload.as_bytes()).ok()?;
-    payload["number"].as_u64().map(|number| number as usize)
+    payload["numbers"][device].as_u64().map(|number| number as usize)
 }
 
 fn cast_number(payload: &Payload) -> Option<usize> {

@@ -8,14 +8,16 @@
 mod api;
 mod app_server;
 mod connected;
+mod device;
 mod dice;
 mod ledger;
+#[path = "../outside/mod.rs"]
+mod outside;
 mod phone;
 mod place;
 mod players;
 mod registration;
 mod run;
-mod server;
 mod shared;
 #[path = "../store/small_disk.rs"]
 mod small_disk;

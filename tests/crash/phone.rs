@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lomiri_push::base::{ChannelId, Level};
+use lomiri_push::device::state::State;
 use lomiri_push::device::{Connection, Server};
 use lomiri_push::protocol::{wire0, wire1};
 use lomiri_push::session::device::{Broadcast, Event, Message, Options};
@@ -72,13 +73,14 @@ impl Phone {
     }
 
     /// Is connected, again and again, until the server goes.
-    pub fn stay(&mut self, server: &Server, shared: &Shared) {
-        while self.hold_session(server, shared) == Next::Return {}
+    pub fn stay(&mut self, identity: &State, server: &Server, shared: &Shared) {
+        while self.hold_session(identity, server, shared) == Next::Return {}
     }
 
-    fn hold_session(&mut self, server: &Server, shared: &Shared) -> Next {
+    fn hold_session(&mut self, identity: &State, server: &Server, shared: &Shared) -> Next {
         let (mut visit, level) = shared.with(|ledger| ledger.visit(&self.name, Timestamp::now()));
-        let mut connection = match Connection::open(server, self.options(level)) {
+        let options = options(self.wire, identity, level);
+        let mut connection = match Connection::open(server, options) {
             Ok(connection) => connection,
             Err(error) => return self.end(shared, &error),
         };
@@ -113,7 +115,7 @@ impl Phone {
         if whim == Whim::Lose {
             return Next::Return;
         }
-        shared.with(|ledger| ledger.stored(&all));
+        shared.with(|ledger| ledger.stored(visit, &all));
         self.ack(connection, whim)
     }
 
@@ -153,21 +155,29 @@ impl Phone {
         shared.failed(&self.name, &format!("the session ended with: {reason}"));
         Next::End
     }
+}
 
-    fn options(&self, level: i64) -> Options {
-        let device_id = self.name.parse().expect("a device id");
-        let levels = [(ChannelId::SYSTEM, Level(level))].into();
-        Options::new(match self.wire {
-            Wire::Zero => {
-                let (image_channel, model) = (IMAGE_CHANNEL.into(), MODEL.into());
-                wire0::Connect { model, image_channel, levels, ..wire0::Connect::new(device_id) }.into()
-            }
-            Wire::One => {
-                let image = IMAGE.into();
-                wire1::Connect { image, levels, ..wire1::Connect::new(device_id, KEEPALIVE) }.into()
-            }
-        })
-    }
+/// What a device says of itself.
+pub fn options(wire: Wire, identity: &State, level: i64) -> Options {
+    let levels = [(ChannelId::SYSTEM, Level(level))].into();
+    let (device_id, credential) = (identity.device.clone(), &identity.credential);
+    Options::new(match wire {
+        Wire::Zero => wire0::Connect {
+            authorization: format!("Bearer {}", credential.reveal()),
+            model: MODEL.into(),
+            image_channel: IMAGE_CHANNEL.into(),
+            levels,
+            ..wire0::Connect::new(device_id)
+        }
+        .into(),
+        Wire::One => wire1::Connect {
+            credential: credential.as_bytes().to_vec(),
+            image: IMAGE.into(),
+            levels,
+            ..wire1::Connect::new(device_id, KEEPALIVE)
+        }
+        .into(),
+    })
 }
 
 /// The messages that came in one frame of wire 0: one ack is for all, so one whim is too.

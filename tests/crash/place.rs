@@ -64,6 +64,6 @@ impl Place {
     }
 }
 
-fn new_folder() -> TempDir {
+pub fn new_folder() -> TempDir {
     tempfile::Builder::new().prefix("lomiri-push-crash-").tempdir().expect("a temporary folder")
 }

@@ -1,34 +1,20 @@
 //! Everyone but the server: app servers and devices, and what they do while it runs.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lomiri_push::device;
 
 use super::api::Api;
 use super::app_server::AppServer;
-use super::connected::Connected;
+use super::device::{DEVICES, Device};
 use super::dice::Dice;
 use super::ledger::Ledger;
-use super::phone::{Phone, Wire};
+use super::outside::server::{Listening, Server};
 use super::place::Place;
-use super::server::Server;
 use super::shared::Shared;
 
-/// All devices; the first ones are threads of this program, and the others processes.
-pub const DEVICES: [(&str, Wire); 7] = [
-    ("alice", Wire::Zero),
-    ("bob", Wire::One),
-    ("carol", Wire::Zero),
-    ("dave", Wire::One),
-    ("erin", Wire::One),
-    ("frank", Wire::Zero),
-    ("grace", Wire::One),
-];
-const THREADS: usize = 5;
 /// Each has an app server of its own; the first one's posts broadcasts too.
 const APPS: [&str; 4] = ["chatter", "mail", "weather", "chess"];
 /// A message of this app tells that all before it has come.
@@ -41,6 +27,9 @@ const KILL_DELAY_US_MAX: u64 = 5_000;
 /// Wire 1 tells expiry in whole seconds, rounded down: so much earlier a message may be dropped.
 const EXPIRY_STEP: Duration = Duration::from_secs(1);
 
+/// In one round of so many a device is revoked.
+const REVOCATIONS: u64 = 4;
+
 pub struct Players {
     dice: Dice,
     app_servers: Vec<AppServer>,
@@ -48,24 +37,16 @@ pub struct Players {
     devices: Vec<Device>,
 }
 
-enum Player {
-    Phone(Phone),
-    Connected(Connected),
-}
-
-struct Device {
-    name: &'static str,
-    player: Player,
-}
-
 /// A server that listens, and the ledger.
 pub struct Stage<'a> {
-    pub http: SocketAddr,
-    pub devices: device::Server,
-    /// What devices that are processes run.
+    pub server: Listening,
+    pub operator_key: String,
+    /// What the server is, and what devices that are processes run.
     pub program: &'a Path,
-    /// What stays from one server to the next.
+    /// Where the server keeps what is its own.
     pub place: &'a Place,
+    /// Where devices do.
+    pub devices: &'a Path,
     pub shared: &'a Shared,
 }
 
@@ -77,43 +58,45 @@ struct Cast<'scope, 'env> {
     away: Vec<&'env mut Device>,
 }
 
-impl Device {
-    fn new(index: usize, dice: Dice) -> Device {
-        let (name, wire) = DEVICES[index];
-        let player = match index {
-            ..THREADS => Player::Phone(Phone::new(name, wire, dice)),
-            _ => Player::Connected(Connected::new(name, wire, dice)),
-        };
-        Device { name, player }
-    }
-
-    fn calm_down(&mut self) {
-        match &mut self.player {
-            Player::Phone(phone) => phone.calm_down(),
-            Player::Connected(connected) => connected.calm_down(),
-        }
-    }
-
-    fn stay(&mut self, stage: &Stage<'_>) {
-        match &mut self.player {
-            Player::Phone(phone) => phone.stay(&stage.devices, stage.shared),
-            Player::Connected(connected) => connected.stay(stage),
-        }
-        stage.shared.found_gone();
-    }
-
-    fn kills(&self) -> u32 {
-        if let Player::Connected(connected) = &self.player { connected.kills } else { 0 }
+impl Stage<'_> {
+    fn api(&self) -> Api {
+        Api::new(self.server.http, &self.operator_key)
     }
 }
 
 impl Players {
     pub fn new(mut dice: Dice) -> Players {
-        let names = DEVICES.map(|(name, _)| name);
-        let mut app_server = |app| AppServer::new(app, app == APPS[0], &names, dice.split());
+        let mut app_server = |app| AppServer::new(app, app == APPS[0], dice.split());
         let (app_servers, marker) = (APPS.map(&mut app_server).into(), app_server(MARKER_APP));
         let devices = (0..DEVICES.len()).map(|index| Device::new(index, dice.split())).collect();
         Players { dice, app_servers, marker, devices }
+    }
+
+    /// Makes devices of the users' that are not yet, and tells app servers.
+    pub fn enrol(&mut self, stage: &Stage<'_>) -> Result<(), String> {
+        for device in self.devices.iter_mut().filter(|device| !device.is_enrolled()) {
+            device.enrol(stage)?;
+            for app_server in self.app_servers.iter_mut().chain([&mut self.marker]) {
+                app_server.use_device(device.name, device.user, device.identity());
+            }
+        }
+        Ok(())
+    }
+
+    /// The operator revokes one device, or none, which is enrolled anew. Who was revoked stays out.
+    pub fn revoke(&mut self, stage: &Stage<'_>) -> Result<(), String> {
+        self.devices.iter().for_each(|device| device.try_revoked(stage));
+        if !self.dice.one_in(REVOCATIONS) {
+            return Ok(());
+        }
+        let at = self.dice.index(self.devices.len());
+        let device = &mut self.devices[at];
+        let api = stage.api();
+        api.delete(&format!("/v1/devices/{}", device.identity().device))
+            .map_err(|error| error.to_string())?;
+        stage.shared.with(|ledger| ledger.revoked(device.name));
+        device.was_revoked();
+        self.enrol(stage)
     }
 
     /// How often devices were killed.
@@ -145,7 +128,7 @@ impl Players {
             }
             let has_all = |ledger: &Ledger, name: &str| ledger.has_messages(name, now());
             stage.shared.wait_for("what devices are owed on a full disk", |ledger| {
-                stage.shared.is_gone() || DEVICES.iter().all(|(name, _)| has_all(ledger, name))
+                stage.shared.is_gone() || DEVICES.iter().all(|(name, ..)| has_all(ledger, name))
             });
             server.kill();
         });
@@ -157,6 +140,9 @@ impl Players {
         stage: &'env Stage<'env>,
         end: impl for<'scope> FnOnce(Cast<'scope, 'env>),
     ) {
+        if let Err(complaint) = self.revoke(stage) {
+            return stage.shared.complain(complaint);
+        }
         self.check_tokens(stage);
         let answers = 1 + self.dice.below(ANSWERS_MAX) as usize;
         let (here, away) = some_of(&mut self.devices, &mut self.dice);
@@ -168,7 +154,7 @@ impl Players {
             }
             check_devices(marker, &names, stage);
             let goal = stage.shared.with(|ledger| ledger.counts().accepted) + answers;
-            let load = |app_server: &mut AppServer| app_server.load(&Api::new(stage.http), stage.shared);
+            let load = |app_server: &mut AppServer| app_server.load(&stage.api(), stage.shared);
             let working = app_servers.iter_mut().map(|app_server| scope.spawn(move || load(app_server)));
             let working = working.collect();
             stage.shared.wait_for("answers", |ledger| ledger.counts().accepted >= goal);
@@ -184,7 +170,7 @@ impl Players {
                 device.calm_down();
                 scope.spawn(|| device.stay(stage));
             }
-            let names = DEVICES.map(|(name, _)| name);
+            let names = DEVICES.map(|(name, ..)| name);
             check_devices(&mut self.marker, &names, stage);
             // A second mark comes only after the ack of all that came before it.
             check_devices(&mut self.marker, &names, stage);
@@ -197,7 +183,7 @@ impl Players {
     }
 
     fn check_tokens(&mut self, stage: &Stage<'_>) {
-        let api = Api::new(stage.http);
+        let api = stage.api();
         for app_server in &mut self.app_servers {
             // What was not answered is in the ledger.
             let _ = app_server.check_tokens(&api, stage.shared);
@@ -222,8 +208,7 @@ fn now() -> Timestamp {
 
 /// Marks the end of what is pending, waits until the marks have come, and checks what came before.
 fn check_devices(marker: &mut AppServer, names: &[&str], stage: &Stage<'_>) {
-    let Stage { http, shared, .. } = stage;
-    let api = Api::new(*http);
+    let (shared, api) = (stage.shared, stage.api());
     // What was not answered is in the ledger.
     let Ok(marks) =
         names.iter().map(|name| marker.mark(name, &api, shared)).collect::<Result<Vec<usize>, _>>()

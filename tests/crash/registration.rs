@@ -38,6 +38,11 @@ impl Registration {
         if let State::Alive(token) = &self.state { Some(token) } else { None }
     }
 
+    /// Whether a token may live, be it known or not.
+    pub fn may_live(&self) -> bool {
+        !matches!(self.state, State::None)
+    }
+
     pub fn dead(&self) -> impl Iterator<Item = &str> {
         self.dead.iter().map(String::as_str)
     }

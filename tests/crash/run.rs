@@ -18,13 +18,26 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
+use super::device::DEVICES;
 use super::dice::Dice;
-use super::place::Place;
-use super::players::{DEVICES, Players, Stage};
-use super::server::Server;
+use super::outside::enrolment::operator_key;
+use super::outside::server::{Listening, Server};
+use super::place::{Place, new_folder};
+use super::players::{Players, Stage};
 use super::shared::Shared;
 use super::{Failure, Report, Settings};
 
+/// Loads come from a few app servers, at no rate; devices that are away must not be full; and small disks
+/// are too small for the usual floor.
+const CONFIGURATION: &str = r#"
+token_rate_per_minute = 0
+app_rate_per_minute = 0
+user_rate_per_minute = 0
+max_notifications_per_app = 10_000
+disk_free_bytes_min = 67_108_864
+"#;
 /// How long a server lives, at most, that is killed while it starts.
 const START_MS_MAX: u64 = 60;
 /// How much of the log a failure shows.
@@ -34,6 +47,8 @@ const LOG_LINES: usize = 20;
 pub struct Run<'a> {
     program: &'a Path,
     place: Place,
+    /// What devices keep, on a disk of their own.
+    devices: TempDir,
     dice: Dice,
     players: Players,
     shared: Shared,
@@ -49,7 +64,17 @@ pub struct Broken;
 impl<'a> Run<'a> {
     pub fn new(place: Place, program: &'a Path, mut dice: Dice) -> Run<'a> {
         let (players, shared) = (Players::new(dice.split()), Shared::default());
-        Run { program, place, players, dice, shared, rounds: 0, kills: 0, log: Vec::new() }
+        Run {
+            program,
+            place,
+            devices: new_folder(),
+            players,
+            dice,
+            shared,
+            rounds: 0,
+            kills: 0,
+            log: Vec::new(),
+        }
     }
 
     /// Goes through so many rounds, or fewer if it is told to stop, and then to the end.
@@ -112,7 +137,7 @@ impl<'a> Run<'a> {
 
     /// A server that never gets to work must do no harm either.
     fn kill_a_start(&mut self, wait: impl FnOnce(&mut Server)) -> Result<(), Broken> {
-        let mut server = Server::start(self.program, &self.place.path());
+        let mut server = Server::start(self.program, &self.place.path(), CONFIGURATION);
         wait(&mut server);
         server.kill();
         self.kills += 1;
@@ -134,16 +159,23 @@ impl<'a> Run<'a> {
     fn with_server(&mut self, act: fn(&mut Players, &Stage<'_>, &mut Server)) -> Result<(), Broken> {
         self.shared.expect_end(false);
         let folder = self.place.path();
-        let mut server = Server::start(self.program, &folder);
+        let mut server = Server::start(self.program, &folder, CONFIGURATION);
         match server.listening(&folder) {
-            Ok((http, devices)) => {
-                let Run { program, place, shared, .. } = self;
-                let stage = Stage { http, devices, program, place, shared };
-                act(&mut self.players, &stage, &mut server);
-            }
+            Ok(listening) => self.play(listening, |players, stage| act(players, stage, &mut server)),
             Err(complaint) => self.shared.complain(complaint),
         }
         self.check_log(server)
+    }
+
+    fn play(&mut self, server: Listening, act: impl FnOnce(&mut Players, &Stage<'_>)) {
+        let Run { program, place, devices, shared, players, .. } = self;
+        let outcome = operator_key(&place.path()).and_then(|operator_key| {
+            let stage = Stage { server, operator_key, program, place, devices: devices.path(), shared };
+            players.enrol(&stage).map(|()| act(players, &stage))
+        });
+        if let Err(complaint) = outcome {
+            self.shared.complain(complaint);
+        }
     }
 
     /// A server may be killed, but it must not stumble; unless its disk is full, which it may well say.

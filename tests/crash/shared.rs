@@ -3,12 +3,9 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
 
 use super::ledger::Ledger;
-
-/// How long anything may take that should come at once: only a broken server takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use super::outside::PATIENCE;
 
 #[derive(Default)]
 pub struct Shared {

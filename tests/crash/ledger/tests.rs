@@ -33,7 +33,8 @@ fn notification(number: usize, id: u8) -> device::Message {
         expires_in: None,
         app: "chatter".parse().expect("valid"),
         id: MessageId([id; 16]),
-        payload: Payload::from_json(format!(r#"{{"number":{number}}}"#).as_bytes()).expect("JSON"),
+        payload: Payload::from_json(format!(r#"{{"numbers":{{"carol":{number}}}}}"#).as_bytes())
+            .expect("JSON"),
     }
 }
 
@@ -42,7 +43,7 @@ fn get(ledger: &mut Ledger, numbers: &[usize]) {
     let all: Vec<_> = numbers.iter().map(|number| notification(*number, *number as u8)).collect();
     let (mut visit, _) = ledger.visit("carol", NOW);
     ledger.came(&mut visit, &all);
-    ledger.stored(&all);
+    ledger.stored(&visit, &all);
 }
 
 fn news(level: i64, numbers: &[usize]) -> Broadcast {

@@ -12,18 +12,18 @@ use lomiri_push::device;
 use lomiri_push::tls::{DeviceOptions, ServerName, Trust, device_config};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::shared::PATIENCE;
+use super::PATIENCE;
 
-/// What its configuration says. A floor of free disk as low as it may be leaves room on small disks.
+/// What every configuration says.
 const CONFIGURATION: &str = r#"
 data_dir = "data"
 addr = "127.0.0.1:0"
 http_addr = "127.0.0.1:0"
-device_auth = "open"
-disk_free_bytes_min = 67_108_864
+delivery_domain = "localhost"
+device_auth = "required"
 "#;
-/// The name in the certificate that it makes itself.
-pub const SERVER_NAME: &str = "localhost";
+/// The name in the certificate that it makes itself: the delivery domain.
+const SERVER_NAME: &str = "localhost";
 
 /// A started server. Killed when it is dropped.
 pub struct Server {
@@ -34,12 +34,20 @@ pub struct Server {
     log: Vec<String>,
 }
 
+/// Where a server listens.
+pub struct Listening {
+    /// For app servers.
+    pub http: SocketAddr,
+    /// As devices see it.
+    pub devices: device::Server,
+}
+
 impl Server {
-    /// Starts `program serve` with its data in `folder`.
-    pub fn start(program: &Path, folder: &Path) -> Server {
+    /// Starts `program serve` with its data in `folder`, and with these lines in its configuration.
+    pub fn start(program: &Path, folder: &Path, configuration: &str) -> Server {
         std::fs::create_dir_all(folder).expect("a writable folder");
         let config = folder.join("lomiri-push.toml");
-        std::fs::write(&config, CONFIGURATION).expect("a writable folder");
+        std::fs::write(&config, format!("{CONFIGURATION}{configuration}")).expect("a writable folder");
         let mut command = Command::new(program);
         command.args(["serve", "--config"]).arg(config).env("RUST_LOG", "info");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -52,16 +60,16 @@ impl Server {
         Server { child, lines, log: Vec::new() }
     }
 
-    /// Waits until it listens: where for app servers, and how devices see it. They trust the
-    /// certificate that it made itself in `folder`.
-    pub fn listening(&mut self, folder: &Path) -> Result<(SocketAddr, device::Server), String> {
+    /// Waits until it listens. Devices trust the certificate that it made itself in `folder`.
+    pub fn listening(&mut self, folder: &Path) -> Result<Listening, String> {
         let http = self.address_after("listening for http on ")?;
         let addr = self.address_after("listening for devices on ")?.to_string();
-        let certificate = certificate_in(folder);
+        let certificate = data_in(folder).join("certificate.pem");
         let pem = std::fs::read(&certificate).map_err(|error| format!("the certificate: {error}"))?;
         let tls = device_config(&Trust::CaPem(pem), DeviceOptions::default())
             .map_err(|error| format!("the certificate: {error}"))?;
-        Ok((http, device::Server { addr, name: ServerName::try_from(SERVER_NAME).expect("a name"), tls }))
+        let name = ServerName::try_from(SERVER_NAME).expect("a name");
+        Ok(Listening { http, devices: device::Server { addr, name, tls } })
     }
 
     fn address_after(&mut self, before: &str) -> Result<SocketAddr, String> {
@@ -111,9 +119,9 @@ impl Server {
     }
 }
 
-/// The certificate that a server with its data in `folder` makes itself.
-pub fn certificate_in(folder: &Path) -> PathBuf {
-    folder.join("data/certificate.pem")
+/// Where a server keeps its data that was started in `folder`.
+pub fn data_in(folder: &Path) -> PathBuf {
+    folder.join("data")
 }
 
 impl Drop for Server {
