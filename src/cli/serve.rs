@@ -198,7 +198,7 @@ fn options(
         http_tls: certificates.http.as_ref().map(|shown| server_config(&shown.certificates(), &http)),
         shards: config.shards,
         connections_max: Some(config.connections_max),
-        peers: reactor::PeerOptions::default(),
+        peers: config.peers.clone(),
         is_auth_required: config.device_auth == DeviceAuth::Required,
         api_url: config.api_url.clone().unwrap_or_default(),
         session: session::server::Options {

@@ -19,7 +19,7 @@ use crate::queue::{Buckets, Rate};
 const FAILED_ADDRESSES_MAX: usize = 16 * 1024;
 
 /// What is allowed of each address, and of all together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PeerOptions {
     /// Most handshakes of devices at once: accepted, and not yet answered by the server. At least 1. Beyond it
     /// accepting pauses, and who is connected is served on.

@@ -80,6 +80,21 @@ pub struct Flags {
     /// Messages at once to one user [default: 1000]
     #[arg(long, value_name = "NUMBER")]
     user_burst: Option<String>,
+    /// Handshakes of devices at once from one address [default: 256]
+    #[arg(long, value_name = "NUMBER")]
+    handshakes_per_address_max: Option<String>,
+    /// Handshakes of devices at once from all [default: 1024]
+    #[arg(long, value_name = "NUMBER")]
+    handshakes_max: Option<String>,
+    /// Wrong credentials a minute from one address [default: 60]
+    #[arg(long, value_name = "NUMBER")]
+    auth_failures_per_minute: Option<String>,
+    /// Wrong credentials at once from one address [default: 120]
+    #[arg(long, value_name = "NUMBER")]
+    auth_failures_burst: Option<String>,
+    /// Proxies before the API that are believed, addresses and networks [default: none]
+    #[arg(long, value_name = "NETWORK,…")]
+    trusted_proxies: Option<String>,
     /// For how long it is kept what became of messages that were sent through /v1 [default: 24h]
     #[arg(long, value_name = "DURATION")]
     state_retention: Option<String>,
@@ -143,6 +158,11 @@ impl Flags {
             ("app_burst", self.app_burst),
             ("user_rate_per_minute", self.user_rate_per_minute),
             ("user_burst", self.user_burst),
+            ("handshakes_per_address_max", self.handshakes_per_address_max),
+            ("handshakes_max", self.handshakes_max),
+            ("auth_failures_per_minute", self.auth_failures_per_minute),
+            ("auth_failures_burst", self.auth_failures_burst),
+            ("trusted_proxies", self.trusted_proxies),
             ("state_retention", self.state_retention),
             ("state_rows_max", self.state_rows_max),
             ("max_notifications_per_app", self.max_notifications_per_app),

@@ -4,6 +4,7 @@
 mod api_url;
 mod files;
 mod flags;
+mod peers;
 mod rates;
 mod settings;
 mod surroundings;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::queue::{Limits, MESSAGE_BYTES_MAX, Rates};
-use crate::reactor::device_connections;
+use crate::reactor::{PeerOptions, device_connections};
 
 pub use files::{CertificateFiles, NamedFile};
 use files::{certificate, file};
@@ -85,6 +86,8 @@ pub struct Config {
     pub api_url: Option<String>,
     /// How often may be posted.
     pub rates: Rates,
+    /// What one address may do, and which proxies are believed.
+    pub peers: PeerOptions,
     /// For how long it is kept what became of messages.
     pub state_retention: Duration,
     /// Of how many messages at most.
@@ -183,6 +186,7 @@ impl Config {
             device_auth,
             api_url: from.read("api_url", values::api_url)?,
             rates: rates::read(from, device_auth, max_notifications_per_app)?,
+            peers: peers::read(from)?,
             state_retention: from.read_or(
                 "state_retention",
                 duration(seconds(1)..=STATE_RETENTION_MAX),

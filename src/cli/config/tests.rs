@@ -321,3 +321,17 @@ fn every_key_but_credentials_has_a_flag_that_tells_its_default() {
     let flags = Flags::from_arg_matches(&matches).expect("all are optional");
     assert_eq!(flags.given().map(|(key, _)| key).collect::<BTreeSet<_>>(), expected);
 }
+
+#[test]
+fn addresses_are_limited_and_proxies_believed_as_it_says() {
+    let default = read("").expect("valid").peers;
+    assert_eq!(default, PeerOptions::default());
+    let text = "trusted_proxies = ['10.0.0.0/8', '2001:db8::1']\nhandshakes_max = 7\nauth_failures_burst = 9";
+    let peers = read(text).expect("valid").peers;
+    let trusted_proxies = ["10.0.0.0/8", "2001:db8::1"].map(|text| text.parse().expect("a network")).to_vec();
+    let failures = Rate { burst: 9, ..default.failures };
+    assert_eq!(peers, PeerOptions { handshakes_max: 7, failures, trusted_proxies, ..default });
+    for bad in ["trusted_proxies = '10.0.0.0/8'", "trusted_proxies = ['proxy']", "handshakes_max = 0"] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
