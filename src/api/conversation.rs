@@ -16,6 +16,7 @@
 //!    Finished ◄──────┴────────────────────────────────┘ or is cut off
 //! ```
 
+use core::net::IpAddr;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::answer::{self, Asked, Framing, Outcome};
+use super::doorkeeper::Doorkeeper;
 use super::failure::Failure;
 use super::head::{BodyLength, HEAD_BYTES_MAX, Head};
 use super::rights::Line;
@@ -54,6 +56,7 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 pub struct Conversation {
     options: Arc<Options>,
     line: Line,
+    doorkeeper: Option<Box<dyn Doorkeeper>>,
     phase: Phase,
     /// Bytes that came and are not worked off yet. Has no memory while empty.
     input: BytesMut,
@@ -126,20 +129,22 @@ struct Exchange {
     keep_alive: bool,
     /// How much of the request is not read, in bytes; none if that can't be known.
     unread: Option<u64>,
+    /// Who has shown a credential with it.
+    asker: Option<IpAddr>,
 }
 
 impl Exchange {
     /// Of a request that can't be read.
-    const LAST: Exchange = Exchange { without_body: false, keep_alive: false, unread: None };
+    const LAST: Exchange = Exchange { without_body: false, keep_alive: false, unread: None, asker: None };
 
-    fn new(head: &Head<'_>) -> Exchange {
+    fn new(head: &Head<'_>, asker: Option<IpAddr>) -> Exchange {
         let unread = match head.body {
             BodyLength::Absent | BodyLength::Announced(0) => Some(0),
             BodyLength::Announced(_) if head.expects_continue => None, // it may never be sent
             BodyLength::Announced(length) => Some(length),
             BodyLength::Coded => None,
         };
-        Exchange { without_body: head.method == "HEAD", keep_alive: head.keep_alive, unread }
+        Exchange { without_body: head.method == "HEAD", keep_alive: head.keep_alive, unread, asker }
     }
 
     fn next(self) -> Next {
@@ -154,7 +159,13 @@ impl Conversation {
     /// A conversation on a connection that was accepted at `now`.
     pub fn new(options: Arc<Options>, line: Line, now: Now) -> Conversation {
         let phase = Phase::Head { until: now.monotonic + options.read_timeout };
-        Conversation { options, line, phase, input: BytesMut::new(), output: String::new(), ended: false }
+        let (input, output) = (BytesMut::new(), String::new());
+        Conversation { options, line, doorkeeper: None, phase, input, output, ended: false }
+    }
+
+    /// The same, where somebody counts failed authentications.
+    pub fn guarded_by(self, doorkeeper: Box<dyn Doorkeeper>) -> Conversation {
+        Conversation { doorkeeper: Some(doorkeeper), ..self }
     }
 
     /// Bytes have come. Takes them all; whoever reads from the socket asks
@@ -286,9 +297,10 @@ impl Conversation {
                 return true;
             }
         };
-        let exchange = Exchange::new(&head);
+        let exchange = Exchange::new(&head, self.asker(&head));
         let waits_for_100 = head.expects_continue && self.input.len() == head_bytes;
-        let plan = routes::plan(&head, &self.options, self.line);
+        let plan =
+            self.check_asker(exchange, now).and_then(|()| routes::plan(&head, &self.options, self.line));
         self.input.advance(head_bytes);
         match plan {
             Ok(Plan::Read(call, length)) => {
@@ -302,6 +314,20 @@ impl Conversation {
             Err(failure) => self.answer(exchange, Err(failure), now),
         }
         true
+    }
+
+    /// Whoever has shown too many wrong credentials is not told whether this one is right.
+    fn check_asker(&self, exchange: Exchange, now: Now) -> Result<(), Failure> {
+        let (Some(doorkeeper), Some(asker)) = (&self.doorkeeper, exchange.asker) else { return Ok(()) };
+        let wait = doorkeeper.wait(asker, now.monotonic);
+        if wait.is_zero() { Ok(()) } else { Err(Failure::TooManyRequests(wait)) }
+    }
+
+    /// Who shows a credential with this request.
+    fn asker(&self, head: &Head<'_>) -> Option<IpAddr> {
+        head.authorization?;
+        let forwarded_for = head.forwarded_for.and_then(|value| str::from_utf8(value).ok());
+        Some(self.doorkeeper.as_ref()?.asker(forwarded_for))
     }
 
     /// The body is there.
@@ -338,6 +364,11 @@ impl Conversation {
     }
 
     fn answer(&mut self, exchange: Exchange, outcome: Outcome, now: Now) {
+        if let (Some(doorkeeper), Some(asker)) = (&self.doorkeeper, exchange.asker)
+            && let Err(Failure::NoCredential(_)) = outcome
+        {
+            doorkeeper.failed(asker, now.monotonic);
+        }
         let next = exchange.next();
         let framing = Framing { without_body: exchange.without_body, close: matches!(next, Next::Close) };
         answer::write(&mut self.output, &outcome, framing, now.wall);

@@ -16,6 +16,8 @@ pub(super) struct Head<'b> {
     pub body: BodyLength,
     pub content_type: Option<&'b [u8]>,
     pub authorization: Option<&'b [u8]>,
+    /// For whom the last proxy says that the request is: the last such field, which it has added itself.
+    pub forwarded_for: Option<&'b [u8]>,
     /// Whether `X-Forwarded-Proto` says https; none without it. Only a trusted proxy's word counts.
     pub forwarded_https: Option<bool>,
     /// The sender may hold the body back until it is told to go on.
@@ -61,6 +63,7 @@ impl<'b> Head<'b> {
             body: fields.body()?,
             content_type: fields.content_type,
             authorization: fields.authorization,
+            forwarded_for: fields.forwarded_for,
             forwarded_https: fields.forwarded_https,
             expects_continue: is_1_1 && fields.expects_continue,
             keep_alive: !fields.close && (is_1_1 || fields.keep_alive),
@@ -83,6 +86,7 @@ struct Fields<'b> {
     coded: bool,
     content_type: Option<&'b [u8]>,
     authorization: Option<&'b [u8]>,
+    forwarded_for: Option<&'b [u8]>,
     forwarded_https: Option<bool>,
     expects_continue: bool,
     close: bool,
@@ -100,6 +104,8 @@ impl<'b> Fields<'b> {
             self.content_type.get_or_insert(value);
         } else if is("Authorization") {
             self.authorization.get_or_insert(value);
+        } else if is("X-Forwarded-For") {
+            self.forwarded_for = Some(value);
         } else if is("X-Forwarded-Proto") {
             self.take_forwarded_proto(value);
         } else if is("Expect") {

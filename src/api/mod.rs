@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod conversation;
 mod credential;
+mod doorkeeper;
 mod expiry;
 mod failure;
 mod head;
@@ -21,6 +22,7 @@ mod v1;
 
 pub use conversation::{Conversation, State};
 pub use credential::StatsCredential;
+pub use doorkeeper::Doorkeeper;
 pub use rights::Line;
 
 use std::sync::Arc;

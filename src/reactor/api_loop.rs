@@ -10,6 +10,7 @@
 //! ```
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::connections::{Connections, Entry};
 use super::descriptors::API_CONNECTIONS_MAX;
 use super::inbox::Inbox;
 use super::links::Links;
-use super::peers::Handshake;
+use super::peers::{Door, Handshake};
 use super::storage::Ticket;
 use crate::api::{self, Conversation, Line, Reply, Request, State};
 use crate::base::{Monotonic, Now};
@@ -338,15 +339,16 @@ impl ApiLoop {
     /// The handshake of TLS must come within the time of the first request.
     fn begin(&mut self, accepted: Accepted, now: Now) {
         let Accepted { socket, peer, slot, handshake } = accepted;
-        let handshake = self.links.peers.enter(peer.ip(), handshake, now.monotonic);
+        let peers = self.links.peers.clone();
+        let handshake = peers.enter(peer.ip(), handshake);
         if handshake.is_none() {
             return debug!("closed at once, as too much comes from there: {peer}");
         }
-        let is_private = self.tls.is_some() || peer.ip().to_canonical().is_loopback();
-        let line = if is_private { Line::Private } else { Line::Exposed };
+        let line = self.line(peer.ip());
+        let door = Door { peers, address: peer.ip() };
         self.callers_so_far += 1;
         let caller = Caller {
-            conversation: Conversation::new(self.options.clone(), line, now),
+            conversation: Conversation::new(self.options.clone(), line, now).guarded_by(Box::new(door)),
             number: self.callers_so_far,
             phase: Phase::Open,
             handshake,
@@ -358,6 +360,16 @@ impl ApiLoop {
         if let Ok(tls) = self.tls.as_ref().map(Tls::accept).transpose() {
             let connection = Connection::new(socket, tls, slot);
             let _ = self.callers.insert(connection, caller, self.poll.registry());
+        }
+    }
+
+    /// Who may overhear what this peer says.
+    fn line(&self, peer: IpAddr) -> Line {
+        let is_private = self.tls.is_some() || peer.to_canonical().is_loopback();
+        match is_private {
+            _ if self.links.peers.is_trusted_proxy(peer) => Line::Proxied { is_private },
+            true => Line::Private,
+            false => Line::Exposed,
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::acceptor::Slot;
 use super::network::Network;
+use crate::api::Doorkeeper;
 use crate::base::Monotonic;
 use crate::queue::{Buckets, Rate};
 
@@ -28,11 +29,12 @@ pub struct PeerOptions {
     /// Beyond it a new connection from there is closed at once.
     pub handshakes_per_address_max: usize,
     /// How often authentication may fail from one address. Beyond it its new connections are closed at
-    /// once.
+    /// once, and the API answers 429 to its credentials.
     pub failures: Rate,
     /// Whom no limit per address concerns.
     pub exempt: Vec<Network>,
-    /// Proxies before the API, which no limit per address concerns either.
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` the API believes. No limit per address concerns them
+    /// either, but those for whom they speak.
     pub trusted_proxies: Vec<Network>,
 }
 
@@ -113,15 +115,10 @@ impl Peers {
         Arc::new(Peers { options, known: Mutex::new(known) })
     }
 
-    /// A connection has come from `address`. None if it is to be closed at once.
-    pub(super) fn enter(self: &Arc<Peers>, address: IpAddr, slot: Slot, now: Monotonic) -> Option<Handshake> {
+    /// A connection has come from `address`. None if there are too many already: it is to be closed at once.
+    pub(super) fn enter(self: &Arc<Peers>, address: IpAddr, slot: Slot) -> Option<Handshake> {
         if self.is_limited(address) {
-            let origin = Origin::of(address);
-            let mut known = self.known();
-            if !known.wait(origin, self.options.failures, now).is_zero() {
-                return None;
-            }
-            known.enter(origin, self.options.handshakes_per_address_max)?;
+            self.known().enter(Origin::of(address), self.options.handshakes_per_address_max)?;
         }
         Some(Handshake { peers: self.clone(), address, _slot: slot })
     }
@@ -133,8 +130,32 @@ impl Peers {
         }
     }
 
-    fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+    /// How long nobody there is listened to, in whole seconds; zero for who may try.
+    pub(super) fn wait(&self, address: IpAddr, now: Monotonic) -> Duration {
+        if !self.is_limited(address) {
+            return Duration::ZERO;
+        }
+        let wait = self.known().wait(Origin::of(address), self.options.failures, now);
+        Duration::from_secs(wait.as_millis().div_ceil(1_000) as u64)
+    }
+
+    /// Whether what this address says about others is believed.
+    pub(super) fn is_trusted_proxy(&self, address: IpAddr) -> bool {
         self.options.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// For whom a request is made that came from `address`, with this `X-Forwarded-For`: each proxy has put
+    /// the address that it saw at the end, so the last that is no proxy of ours is the last that is known.
+    pub(super) fn forwarded_for(&self, address: IpAddr, header: Option<&str>) -> IpAddr {
+        let mut seen = address;
+        for told in header.unwrap_or_default().rsplit(',') {
+            if !self.is_trusted_proxy(seen) {
+                return seen;
+            }
+            let Some(before) = read_address(told.trim()) else { return seen };
+            seen = before;
+        }
+        seen
     }
 
     fn is_limited(&self, address: IpAddr) -> bool {
@@ -187,6 +208,35 @@ impl Known {
     }
 }
 
+/// The API's doorkeeper for one connection.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) peers: Arc<Peers>,
+    /// Whose connection it is.
+    pub(super) address: IpAddr,
+}
+
+impl Doorkeeper for Door {
+    fn asker(&self, forwarded_for: Option<&str>) -> IpAddr {
+        self.peers.forwarded_for(self.address, forwarded_for)
+    }
+
+    fn wait(&self, asker: IpAddr, now: Monotonic) -> Duration {
+        self.peers.wait(asker, now)
+    }
+
+    fn failed(&self, asker: IpAddr, now: Monotonic) {
+        self.peers.failed(asker, now);
+    }
+}
+
+/// An address as proxies write it: some put the port behind it, and brackets around IPv6.
+fn read_address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse().ok().map(|address: std::net::SocketAddr| address.ip());
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(with_port)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::acceptor::Slots;
@@ -207,26 +257,26 @@ mod tests {
         })
     }
 
-    fn enter(peers: &Arc<Peers>, from: &str, now: Monotonic) -> Option<Handshake> {
+    fn enter(peers: &Arc<Peers>, from: &str) -> Option<Handshake> {
         let slot = Slots::new(1).take().expect("one is free");
-        peers.enter(address(from), slot, now)
+        peers.enter(address(from), slot)
     }
 
     #[test]
     fn an_address_has_so_many_handshakes_at_once() {
         let peers = peers();
-        let first = enter(&peers, "192.0.2.1", START).expect("room");
-        let _second = enter(&peers, "::ffff:192.0.2.1", START).expect("room");
-        assert!(enter(&peers, "192.0.2.1", START).is_none());
-        assert!(enter(&peers, "192.0.2.2", START).is_some(), "another address");
+        let first = enter(&peers, "192.0.2.1").expect("room");
+        let _second = enter(&peers, "::ffff:192.0.2.1").expect("room");
+        assert!(enter(&peers, "192.0.2.1").is_none());
+        assert!(enter(&peers, "192.0.2.2").is_some(), "another address");
         drop(first);
-        assert!(enter(&peers, "192.0.2.1", START).is_some());
+        assert!(enter(&peers, "192.0.2.1").is_some());
     }
 
     #[test]
     fn what_is_over_leaves_nothing_behind() {
         let peers = peers();
-        let handshakes = [enter(&peers, "192.0.2.1", START), enter(&peers, "2001:db8::1", START)];
+        let handshakes = [enter(&peers, "192.0.2.1"), enter(&peers, "2001:db8::1")];
         assert_eq!(peers.known().handshakes.len(), 2);
         drop(handshakes);
         assert!(peers.known().handshakes.is_empty());
@@ -235,9 +285,9 @@ mod tests {
     #[test]
     fn a_network_of_64_bits_counts_as_one() {
         let peers = peers();
-        let _two = [enter(&peers, "2001:db8::1", START), enter(&peers, "2001:db8::2", START)];
-        assert!(enter(&peers, "2001:db8::3", START).is_none());
-        assert!(enter(&peers, "2001:db8:0:1::1", START).is_some());
+        let _two = [enter(&peers, "2001:db8::1"), enter(&peers, "2001:db8::2")];
+        assert!(enter(&peers, "2001:db8::3").is_none());
+        assert!(enter(&peers, "2001:db8:0:1::1").is_some());
     }
 
     #[test]
@@ -245,24 +295,24 @@ mod tests {
         let peers = peers();
         for from in ["127.0.0.1", "::1", "10.1.2.3"] {
             (0..10).for_each(|_| peers.failed(address(from), START));
-            let entered: Vec<_> = (0..10).map(|_| enter(&peers, from, START)).collect();
+            let entered: Vec<_> = (0..10).map(|_| enter(&peers, from)).collect();
             assert!(entered.iter().all(Option::is_some), "{from}");
         }
         assert!(peers.known().handshakes.is_empty() && peers.known().failures.is_empty());
     }
 
     #[test]
-    fn who_fails_too_often_is_kept_out_for_a_while() {
+    fn who_fails_too_often_is_not_heard_for_a_while() {
         let peers = peers();
         let guesser = address("192.0.2.1");
         for _ in 0..3 {
-            assert!(enter(&peers, "192.0.2.1", START).is_some());
+            assert!(peers.wait(guesser, START).is_zero());
             peers.failed(guesser, START);
         }
-        assert!(enter(&peers, "192.0.2.1", START).is_none());
-        assert!(enter(&peers, "192.0.2.2", START).is_some());
+        assert!(peers.wait(address("192.0.2.2"), START).is_zero());
         (0..100).for_each(|_| peers.failed(guesser, START));
-        assert!(enter(&peers, "192.0.2.1", START + Duration::from_secs(1)).is_some());
+        assert_eq!(peers.wait(guesser, START), Duration::from_secs(1), "whatever was under way meanwhile");
+        assert!(peers.wait(guesser, START + Duration::from_secs(1)).is_zero());
     }
 
     #[test]
@@ -275,5 +325,26 @@ mod tests {
         assert_eq!(peers.known().failures.len(), FAILED_ADDRESSES_MAX);
         fail(0xd000_0000, START + Duration::from_secs(60));
         assert_eq!(peers.known().failures.len(), 1, "the others are forgotten");
+    }
+
+    #[test]
+    fn the_last_address_that_is_no_proxy_of_ours_counts() {
+        let peers = peers();
+        let cases = [
+            ("192.0.2.1", Some("198.51.100.7"), "192.0.2.1"),
+            ("10.0.0.1", None, "10.0.0.1"),
+            ("10.0.0.1", Some("198.51.100.7"), "198.51.100.7"),
+            ("10.0.0.1", Some("203.0.113.9, 198.51.100.7"), "198.51.100.7"),
+            ("10.0.0.1", Some("203.0.113.9, 198.51.100.7,10.0.0.2"), "198.51.100.7"),
+            ("10.0.0.1", Some("10.0.0.3"), "10.0.0.3"),
+            ("10.0.0.1", Some("198.51.100.7:4711"), "198.51.100.7"),
+            ("10.0.0.1", Some("[2001:db8::7]:4711"), "2001:db8::7"),
+            ("10.0.0.1", Some("[2001:db8::7]"), "2001:db8::7"),
+            ("10.0.0.1", Some("198.51.100.7, unknown"), "10.0.0.1"),
+            ("10.0.0.1", Some(""), "10.0.0.1"),
+        ];
+        for (from, header, expected) in cases {
+            assert_eq!(peers.forwarded_for(address(from), header), address(expected), "{from} {header:?}");
+        }
     }
 }

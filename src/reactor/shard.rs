@@ -407,7 +407,9 @@ impl Shard {
 
     fn begin(&mut self, accepted: Accepted, now: Now) {
         let Accepted { socket, peer, slot, handshake } = accepted;
-        let Some(handshake) = self.links.peers.enter(peer.ip(), handshake, now.monotonic) else {
+        let peers = &self.links.peers;
+        let is_heard = peers.wait(peer.ip(), now.monotonic).is_zero();
+        let Some(handshake) = is_heard.then(|| peers.enter(peer.ip(), handshake)).flatten() else {
             return debug!("closed at once, as too much comes from there: {peer}");
         };
         let id = SessionId(self.session_ids.fetch_add(1, Ordering::Relaxed) + 1);

@@ -1,7 +1,7 @@
 //! What one address may do, and what others notice of it. All of 127.0.0.0/8 is this machine, so that a
 //! test has addresses enough.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use lomiri_push::queue::Rate;
@@ -105,7 +105,56 @@ fn who_guesses_credentials_is_closed_at_once_after_some_and_others_are_heard() {
     };
     (0..3).for_each(|_| heard(STRANGER));
     assert!(is_closed(connect_from(STRANGER, rig.addresses.devices)));
-    assert!(is_closed(connect_from(STRANGER, rig.addresses.http)));
     heard(OTHER);
     (0..5).for_each(|_| heard(Ipv4Addr::LOCALHOST));
+}
+
+/// What the API answers to a request for `/stats` from there.
+fn ask_for_stats(rig: &Rig, from: Ipv4Addr, fields: &str) -> String {
+    let mut socket = connect_from(from, rig.addresses.http);
+    let request = format!("GET /stats HTTP/1.1\r\nHost: push\r\n{fields}Connection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("the server answers");
+    answer
+}
+
+const WRONG: &str = "Authorization: Basic b3BzOndyb25n\r\n";
+const RIGHT: &str = "Authorization: Basic b3BzOnNlY3JldA==\r\n";
+
+#[test]
+fn who_guesses_passwords_is_told_to_wait_and_is_not_told_whether_the_next_is_right() {
+    let rig = Rig::start_with(|options| options.peers = limits());
+    for _ in 0..3 {
+        assert!(ask_for_stats(&rig, STRANGER, WRONG).starts_with("HTTP/1.1 401"));
+    }
+    for fields in [WRONG, RIGHT] {
+        let answer = ask_for_stats(&rig, STRANGER, fields);
+        assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("\r\nRetry-After: "), "{answer}");
+    }
+    assert!(ask_for_stats(&rig, OTHER, RIGHT).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn behind_a_trusted_proxy_each_address_has_its_own_failures() {
+    let rig = Rig::start_with(|options| {
+        let trusted_proxies = vec!["127.0.0.2".parse().expect("a network")];
+        options.peers = PeerOptions { trusted_proxies, ..limits() };
+    });
+    let from = |address: &str, fields: &str| {
+        ask_for_stats(&rig, STRANGER, &format!("X-Forwarded-For: 198.51.100.1, {address}\r\n{fields}"))
+    };
+    for _ in 0..3 {
+        assert!(from("203.0.113.1", WRONG).starts_with("HTTP/1.1 401"));
+    }
+    assert!(from("203.0.113.1", RIGHT).starts_with("HTTP/1.1 429"));
+    assert!(from("203.0.113.2", RIGHT).starts_with("HTTP/1.1 200"));
+
+    // Nobody else is believed.
+    for number in 0..3 {
+        let spoofed = format!("X-Forwarded-For: 203.0.113.{number}\r\n{WRONG}");
+        assert!(ask_for_stats(&rig, OTHER, &spoofed).starts_with("HTTP/1.1 401"));
+    }
+    let spoofed = format!("X-Forwarded-For: 203.0.113.9\r\n{RIGHT}");
+    assert!(ask_for_stats(&rig, OTHER, &spoofed).starts_with("HTTP/1.1 429"));
 }

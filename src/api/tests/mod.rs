@@ -3,6 +3,7 @@
 mod ending;
 mod framing;
 mod granted;
+mod guarded;
 mod operator;
 mod required;
 mod table;
