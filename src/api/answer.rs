@@ -76,7 +76,7 @@ fn failure(refusal: Refusal, unavailable: &'static str) -> Failure {
     }
 }
 
-fn tokens(registered: &Registered) -> Success {
+pub(super) fn tokens(registered: &Registered) -> Success {
     #[derive(Serialize)]
     struct Body {
         ok: bool,

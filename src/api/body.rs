@@ -163,14 +163,7 @@ impl<'b> DatedFields<'b> {
     }
 
     fn check(&self, options: &Options, now: Wall) -> Result<(Payload, Wall), Failure> {
-        let data = self.data.ok_or(Failure::MissingData)?;
-        if data.get().len() > options.payload_bytes_max {
-            return Err(Failure::DataTooLarge);
-        }
-        let payload = Payload::from_raw(data);
-        if payload.depth() > DATA_DEPTH_MAX {
-            return Err(Failure::MalformedJson);
-        }
+        let payload = payload(self.data.ok_or(Failure::MissingData)?, options)?;
         let expires = expiry::parse(&self.expire_on).ok_or(Failure::InvalidExpiration)?;
         if expires <= now {
             return Err(Failure::PastExpiration);
@@ -179,12 +172,23 @@ impl<'b> DatedFields<'b> {
     }
 }
 
-fn id<Id: std::str::FromStr<Err = IdError>>(text: &str) -> Result<Id, Failure> {
+pub(super) fn payload(data: &RawValue, options: &Options) -> Result<Payload, Failure> {
+    if data.get().len() > options.payload_bytes_max {
+        return Err(Failure::DataTooLarge);
+    }
+    let payload = Payload::from_raw(data);
+    if payload.depth() > DATA_DEPTH_MAX {
+        return Err(Failure::MalformedJson);
+    }
+    Ok(payload)
+}
+
+pub(super) fn id<Id: std::str::FromStr<Err = IdError>>(text: &str) -> Result<Id, Failure> {
     text.parse().map_err(Failure::BadId)
 }
 
 /// An empty tag is none.
-fn tag(text: String) -> Result<Option<String>, Failure> {
+pub(super) fn tag(text: String) -> Result<Option<String>, Failure> {
     match text.len() {
         0 => Ok(None),
         1..=REPLACE_TAG_BYTES_MAX => Ok(Some(text)),
@@ -193,6 +197,6 @@ fn tag(text: String) -> Result<Option<String>, Failure> {
 }
 
 /// Without one a message is of normal urgency.
-fn urgency(text: &str) -> Result<Urgency, Failure> {
+pub(super) fn urgency(text: &str) -> Result<Urgency, Failure> {
     if text.is_empty() { Ok(Urgency::default()) } else { text.parse().map_err(Failure::BadUrgency) }
 }

@@ -33,6 +33,10 @@ pub(super) enum Failure {
     BadTarget(&'static str),
     MissingId,
     BadId(IdError),
+    /// Not 1 to 64 printable ASCII characters.
+    BadIdempotencyKey,
+    /// In the head of several messages, which need one each.
+    IdempotencyKeyOfMany,
     MissingData,
     DataTooLarge,
     InvalidExpiration,
@@ -51,6 +55,8 @@ pub(super) enum Failure {
     AddressedByDevice,
     /// There is no such thing, or not for whoever asks.
     Unknown(Noun),
+    /// Another request was made under its idempotency key.
+    AnotherRequest,
     /// More than its rate allows; with when it would be taken.
     TooManyRequests(Duration),
     /// With the newest pending payload of the app, if it is one device's.
@@ -65,6 +71,8 @@ pub(super) enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noun {
     Device,
+    Message,
+    Token,
     User,
 }
 
@@ -74,6 +82,8 @@ pub(super) enum Whose {
     App,
     Device,
     Operator,
+    /// A message's token, or its app's key.
+    Sender,
     /// The operator's, or the user and password of the configuration.
     Stats,
 }
@@ -86,6 +96,14 @@ pub(super) struct Row {
     pub label: &'static str,
     /// For people.
     pub message: Cow<'static, str>,
+}
+
+impl Row {
+    /// The status line's code.
+    pub fn code(&self) -> u16 {
+        let (code, _) = self.status.split_once(' ').expect("a code and a reason");
+        code.parse().expect("a number")
+    }
 }
 
 /// How long a sender should leave a server alone that takes nothing, in seconds: short enough that nobody
@@ -126,6 +144,13 @@ impl Failure {
             Failure::BadId(error) => invalid(BAD_REQUEST, format!("Invalid id field: {error}")),
             Failure::BadBody(error) => invalid(BAD_REQUEST, format!("Malformed JSON Object: {error}")),
             Failure::BadTarget(what) => invalid(BAD_REQUEST, format!("Invalid {what}")),
+            Failure::BadIdempotencyKey => {
+                invalid(BAD_REQUEST, "An idempotency key is 1 to 64 printable ASCII characters")
+            }
+            Failure::IdempotencyKeyOfMany => invalid(
+                BAD_REQUEST,
+                "The header Idempotency-Key is for one message; in a batch each has its own idempotency_key",
+            ),
             Failure::MissingData => invalid(BAD_REQUEST, "Missing data field"),
             Failure::DataTooLarge => invalid(BAD_REQUEST, "Data too large"),
             Failure::InvalidExpiration => invalid(BAD_REQUEST, "Invalid expiration date"),
@@ -145,7 +170,14 @@ impl Failure {
                 row(UNAUTHORIZED, "unauthorized", "Messages are taken by token only")
             }
             Failure::Unknown(Noun::Device) => row(NOT_FOUND, "unknown-device", "Unknown device"),
+            Failure::Unknown(Noun::Message) => row(NOT_FOUND, "unknown-message", "Unknown message"),
+            Failure::Unknown(Noun::Token) => row(NOT_FOUND, "unknown-token", "Unknown token"),
             Failure::Unknown(Noun::User) => row(NOT_FOUND, "unknown-user", "Unknown user"),
+            Failure::AnotherRequest => row(
+                "409 Conflict",
+                "idempotency-conflict",
+                "Another request was made under this idempotency key",
+            ),
             Failure::TooManyRequests(_) => {
                 row("429 Too Many Requests", "too-many-requests", "Too many requests, try again later")
             }
@@ -199,6 +231,7 @@ impl Whose {
             Whose::App => "Unauthorized: the app's key is needed",
             Whose::Device => "Unauthorized: the device's credential is needed",
             Whose::Operator => "Unauthorized: the operator's key is needed",
+            Whose::Sender => "Unauthorized: the message's token or the app's key is needed",
             Whose::Stats => "Unauthorized",
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Head<'b> {
     pub authorization: Option<&'b [u8]>,
     /// For whom the last proxy says that the request is: the last such field, which it has added itself.
     pub forwarded_for: Option<&'b [u8]>,
+    pub idempotency_key: Option<&'b [u8]>,
     /// Whether `X-Forwarded-Proto` says https; none without it. Only a trusted proxy's word counts.
     pub forwarded_https: Option<bool>,
     /// The sender may hold the body back until it is told to go on.
@@ -64,6 +65,7 @@ impl<'b> Head<'b> {
             content_type: fields.content_type,
             authorization: fields.authorization,
             forwarded_for: fields.forwarded_for,
+            idempotency_key: fields.idempotency_key,
             forwarded_https: fields.forwarded_https,
             expects_continue: is_1_1 && fields.expects_continue,
             keep_alive: !fields.close && (is_1_1 || fields.keep_alive),
@@ -87,6 +89,7 @@ struct Fields<'b> {
     content_type: Option<&'b [u8]>,
     authorization: Option<&'b [u8]>,
     forwarded_for: Option<&'b [u8]>,
+    idempotency_key: Option<&'b [u8]>,
     forwarded_https: Option<bool>,
     expects_continue: bool,
     close: bool,
@@ -106,6 +109,8 @@ impl<'b> Fields<'b> {
             self.authorization.get_or_insert(value);
         } else if is("X-Forwarded-For") {
             self.forwarded_for = Some(value);
+        } else if is("Idempotency-Key") {
+            self.idempotency_key.get_or_insert(value);
         } else if is("X-Forwarded-Proto") {
             self.take_forwarded_proto(value);
         } else if is("Expect") {

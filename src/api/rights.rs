@@ -4,7 +4,8 @@
 use super::failure::{Failure, Whose};
 use super::head::Head;
 use super::{Options, StatsCredential};
-use crate::base::Credential;
+use crate::base::{Credential, Token};
+use crate::queue::Holder;
 
 /// Who may overhear a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +63,30 @@ impl Rights<'_> {
         Ok(key)
     }
 
+    /// What gives the right to know what became of a message: its token, or its app's key.
+    pub fn holder(&self) -> Result<Holder, Failure> {
+        self.check_private()?;
+        if let Some(key) = self.credential() {
+            return Ok(Holder::AppKey(key));
+        }
+        self.token().map(Holder::Token).ok_or(Failure::NoCredential(Whose::Sender))
+    }
+
     fn is_operator(&self) -> bool {
         let known = self.options.operator.as_ref();
         known.is_some_and(|known| self.credential().is_some_and(|given| known.is_of(&given)))
     }
 
     fn credential(&self) -> Option<Credential> {
-        self.bearer().and_then(Credential::from_bearer)
+        self.authorization().and_then(Credential::from_bearer)
     }
 
-    fn bearer(&self) -> Option<&str> {
+    fn token(&self) -> Option<Token> {
+        let (scheme, text) = self.authorization()?.trim().split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("Bearer") { text.trim().parse().ok() } else { None }
+    }
+
+    fn authorization(&self) -> Option<&str> {
         str::from_utf8(self.head.authorization?).ok()
     }
 

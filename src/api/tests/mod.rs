@@ -4,7 +4,9 @@ mod ending;
 mod framing;
 mod granted;
 mod guarded;
+mod messages;
 mod operator;
+mod registrations;
 mod required;
 mod table;
 

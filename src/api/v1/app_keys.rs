@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Asked, ask, target};
+use super::{Asked, ask};
 use crate::api::answer::Success;
+use crate::api::body::id;
 use crate::api::failure::Failure;
 use crate::api::rights::Rights;
 use crate::api::routes::Plan;
@@ -17,13 +18,13 @@ pub(super) fn list(rights: &Rights<'_>) -> Result<Plan, Failure> {
 
 pub(super) fn bind(app: &str, rights: &Rights<'_>) -> Result<Plan, Failure> {
     rights.check_operator()?;
-    let app: AppId = target::id(app)?;
+    let app: AppId = id(app)?;
     Ok(ask(Command::BindApp { app: app.clone() }, Asked::AppKey(app)))
 }
 
 pub(super) fn unbind(app: &str, rights: &Rights<'_>) -> Result<Plan, Failure> {
     rights.check_operator()?;
-    Ok(ask(Command::UnbindApp { app: target::id(app)? }, Asked::Plain))
+    Ok(ask(Command::UnbindApp { app: id(app)? }, Asked::Plain))
 }
 
 /// The one time that the key is told.

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::target::{self, Query};
+use super::target::Query;
 use super::{Asked, ask};
 use crate::api::answer::Success;
+use crate::api::body::id;
 use crate::api::expiry;
 use crate::api::failure::Failure;
 use crate::api::rights::Rights;
@@ -26,7 +27,7 @@ pub(super) fn list(query: &Query<'_>, rights: &Rights<'_>) -> Result<Plan, Failu
 
 pub(super) fn revoke(device: &str, rights: &Rights<'_>) -> Result<Plan, Failure> {
     rights.check_operator()?;
-    Ok(ask(Command::Revoke { device: target::id(device)? }, Asked::Plain))
+    Ok(ask(Command::Revoke { device: id(device)? }, Asked::Plain))
 }
 
 pub(super) fn told(found: &Devices) -> Success {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, request, target};
+use super::{Call, request};
 use crate::api::answer::{Outcome, Success};
+use crate::api::body::id;
 use crate::api::failure::Failure;
 use crate::api::rights::Rights;
 use crate::api::routes::{self, Plan};
@@ -41,7 +42,7 @@ pub(super) fn command(body: &[u8], options: &Options) -> Result<Command, Failure
     if valid_for.is_zero() || valid_for > VALID_FOR_MAX {
         return Err(Failure::BadBody(format!("valid_seconds is 1 to {}", VALID_FOR_MAX.as_secs())));
     }
-    let user = target::id(&user)?;
+    let user = id(&user)?;
     match (&options.enrolling, options.server()) {
         (Some(_), Some(_)) => Ok(Command::MakeCode { user, valid_for }),
         _ => Err(Failure::Unavailable(UNREACHABLE)),

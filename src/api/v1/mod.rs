@@ -4,7 +4,11 @@
 mod app_keys;
 mod devices;
 mod enrolment_codes;
+mod idempotency;
+mod message_state;
+mod messages;
 mod refusal;
+mod registrations;
 mod request;
 mod target;
 mod users;
@@ -14,7 +18,7 @@ use super::failure::Failure;
 use super::rights::Rights;
 use super::routes::{self, Method, Plan};
 use super::{Options, Request};
-use crate::base::{AppId, Wall};
+use crate::base::{AppId, Credential, Wall};
 use crate::queue::{Answer, Command};
 use target::{Query, segments};
 
@@ -26,6 +30,8 @@ pub(super) const UNAVAILABLE: &str = "The server can't do this now";
 /// What is POSTed, and what of the head it is to be read with.
 #[derive(Debug)]
 pub(super) enum Call {
+    Messages(messages::Sender),
+    Registration(Credential),
     EnrolmentCode,
 }
 
@@ -33,6 +39,10 @@ pub(super) enum Call {
 #[derive(Debug)]
 pub(super) enum Asked {
     Plain,
+    /// One message.
+    Message,
+    /// Several messages, of which these are for the queue, and these failed before.
+    Batch(Vec<Result<(), Failure>>),
     /// A key for this app.
     AppKey(AppId),
 }
@@ -40,6 +50,10 @@ pub(super) enum Asked {
 /// A path.
 #[derive(Debug)]
 enum Route<'p> {
+    Messages,
+    Message(&'p str),
+    Registrations,
+    Registration(&'p str),
     EnrolmentCodes,
     Devices,
     Device(&'p str),
@@ -57,6 +71,11 @@ pub(super) fn plan(rest: &str, query: &str, rights: &Rights<'_>) -> Result<Plan,
     let method = routes::check_method(rights.head, route.methods())?;
     let query = Query::read(query)?;
     match (route, method) {
+        (Route::Messages, _) => messages::send(rights),
+        (Route::Message(id), _) => message_state::ask(id, rights),
+        (Route::Registrations, Method::Post) => registrations::register(rights),
+        (Route::Registrations, _) => registrations::list(&query, rights),
+        (Route::Registration(app), _) => registrations::unregister(app, &query, rights),
         (Route::EnrolmentCodes, _) => enrolment_codes::make(rights),
         (Route::Devices, _) => devices::list(&query, rights),
         (Route::Device(device), _) => devices::revoke(device, rights),
@@ -71,6 +90,10 @@ pub(super) fn plan(rest: &str, query: &str, rights: &Rights<'_>) -> Result<Plan,
 impl<'p> Route<'p> {
     fn find(segments: &[&'p str]) -> Option<Route<'p>> {
         Some(match *segments {
+            ["messages"] => Route::Messages,
+            ["messages", id] => Route::Message(id),
+            ["registrations"] => Route::Registrations,
+            ["registrations", app] => Route::Registration(app),
             ["enrolment-codes"] => Route::EnrolmentCodes,
             ["devices"] => Route::Devices,
             ["devices", device] => Route::Device(device),
@@ -84,9 +107,12 @@ impl<'p> Route<'p> {
 
     fn methods(&self) -> &'static [Method] {
         match self {
-            Route::EnrolmentCodes => &[Method::Post],
-            Route::Devices | Route::AppKeys => &[Method::Get],
-            Route::Device(_) | Route::User(_) | Route::UserApp(..) => &[Method::Delete],
+            Route::Messages | Route::EnrolmentCodes => &[Method::Post],
+            Route::Message(_) | Route::Devices | Route::AppKeys => &[Method::Get],
+            Route::Registrations => &[Method::Get, Method::Post],
+            Route::Registration(_) | Route::Device(_) | Route::User(_) | Route::UserApp(..) => {
+                &[Method::Delete]
+            }
             Route::AppKey(_) => &[Method::Put, Method::Delete],
         }
     }
@@ -103,9 +129,11 @@ impl Call {
         self,
         body: &[u8],
         options: &Options,
-        _now: Wall,
+        now: Wall,
     ) -> Result<(Command, super::answer::Asked), Failure> {
         let (command, asked) = match self {
+            Call::Messages(sender) => messages::command(sender, body, options, now)?,
+            Call::Registration(credential) => (registrations::command(credential, body)?, Asked::Plain),
             Call::EnrolmentCode => (enrolment_codes::command(body, options)?, Asked::Plain),
         };
         Ok((command, super::answer::Asked::V1(asked)))
@@ -117,6 +145,11 @@ impl Asked {
     pub fn outcome(self, answer: Answer, options: &Options) -> Outcome {
         match (answer, self) {
             (Answer::Done, _) => Ok(Success::Done),
+            (Answer::Sent(answers), Asked::Message) => messages::told(answers),
+            (Answer::Sent(answers), Asked::Batch(slots)) => messages::told_all(slots, answers),
+            (Answer::State(state), _) => Ok(message_state::told(&state)),
+            (Answer::Registered(tokens), _) => Ok(super::answer::tokens(&tokens)),
+            (Answer::Registrations(found), _) => Ok(registrations::told_all(&found)),
             (Answer::Code(code), _) => enrolment_codes::told(&code, options),
             (Answer::Devices(devices), _) => Ok(devices::told(&devices)),
             (Answer::AppKey(key), Asked::AppKey(app)) => Ok(app_keys::told(&app, &key)),

@@ -6,6 +6,9 @@ use crate::queue::Refusal;
 
 pub(super) fn failure(refusal: Refusal) -> Failure {
     match refusal {
+        Refusal::UnknownToken | Refusal::Unauthorized => Failure::Unknown(Noun::Token),
+        Refusal::UnknownMessage => Failure::Unknown(Noun::Message),
+        Refusal::AnotherRequest => Failure::AnotherRequest,
         Refusal::NotThisDevice => Failure::NoCredential(Whose::Device),
         Refusal::AppKeyNeeded => Failure::NoCredential(Whose::App),
         Refusal::UnknownDevice => Failure::Unknown(Noun::Device),

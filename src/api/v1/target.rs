@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
+use crate::api::body::id;
 use crate::api::failure::Failure;
 use crate::base::IdError;
 
@@ -35,10 +36,6 @@ impl<'q> Query<'q> {
     pub fn id<Id: FromStr<Err = IdError>>(&self, name: &str) -> Result<Option<Id>, Failure> {
         self.text(name).map(id).transpose()
     }
-}
-
-pub(super) fn id<Id: FromStr<Err = IdError>>(text: &str) -> Result<Id, Failure> {
-    text.parse().map_err(Failure::BadId)
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {

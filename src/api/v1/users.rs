@@ -1,6 +1,7 @@
 //! Users, whom the operator may erase, and their tokens, which the operator may revoke.
 
-use super::{Asked, ask, target};
+use super::{Asked, ask};
+use crate::api::body::id;
 use crate::api::failure::Failure;
 use crate::api::rights::Rights;
 use crate::api::routes::Plan;
@@ -8,11 +9,11 @@ use crate::queue::Command;
 
 pub(super) fn erase(user: &str, rights: &Rights<'_>) -> Result<Plan, Failure> {
     rights.check_operator()?;
-    Ok(ask(Command::EraseUser { user: target::id(user)? }, Asked::Plain))
+    Ok(ask(Command::EraseUser { user: id(user)? }, Asked::Plain))
 }
 
 pub(super) fn revoke_token(user: &str, app: &str, rights: &Rights<'_>) -> Result<Plan, Failure> {
     rights.check_operator()?;
-    let command = Command::RevokeUserToken { user: target::id(user)?, app: target::id(app)? };
+    let command = Command::RevokeUserToken { user: id(user)?, app: id(app)? };
     Ok(ask(command, Asked::Plain))
 }
