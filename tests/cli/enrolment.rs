@@ -246,3 +246,34 @@ fn a_device_that_was_never_enrolled_is_told_how() {
         assert!(stderr(&output).contains("no device is enrolled here"), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_trusted_proxy_says_how_a_request_came_to_it() {
+    let provider = Provider::start("trusted_proxies = [\"127.0.0.1\"]");
+    let key = fs::read_to_string(provider.folder.path().join("data/operator-key")).expect("made");
+    let ask = |how: &str| {
+        let bearer = format!("Authorization: Bearer {}\r\n", key.trim_end());
+        provider.server.ask(&format!("GET /v1/devices HTTP/1.1\r\n{bearer}{how}"), "").0
+    };
+    assert_eq!(ask("X-Forwarded-Proto: https\r\n"), "HTTP/1.1 200 OK");
+    assert_eq!(ask("X-Forwarded-Proto: http\r\n"), "HTTP/1.1 403 Forbidden");
+    assert_eq!(ask(""), "HTTP/1.1 200 OK", "what comes from this machine itself");
+}
+
+#[test]
+fn an_api_with_a_certificate_of_its_own_is_believed_where_that_is_named() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a valid name");
+    let files = tempfile::tempdir().expect("a temporary folder");
+    let [chain, key] = ["http.pem", "http.key"].map(|name| files.path().join(name));
+    fs::write(&chain, made.cert.pem()).expect("writable");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("writable");
+    let (chain, key) = (text(&chain), text(&key));
+    let provider =
+        Provider::start(&format!("http_cert_pem_file = \"{chain}\"\nhttp_key_pem_file = \"{key}\""));
+
+    let phone = provider.phone_of("carol", "phone");
+    let problem = stderr(&phone.run(&["register", "chatter"]));
+    assert!(problem.ends_with("TLS: the certificate is not the pinned one\n"), "{problem}");
+    let output = phone.run(&["register", "chatter", "--ca", chain]);
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", stderr(&output));
+}

@@ -118,10 +118,11 @@ pub struct Serving {
     pub http: SocketAddr,
 }
 
-/// A folder for a server, with this configuration.
+/// A folder for a server, with this configuration. Devices are believed unless it says otherwise.
 pub fn folder(configuration: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(configuration_file(&folder), format!("data_dir = \"data\"\n{configuration}\n"))
+    let auth = if configuration.contains("device_auth") { "" } else { "device_auth = \"open\"" };
+    std::fs::write(configuration_file(&folder), format!("data_dir = \"data\"\n{configuration}\n{auth}\n"))
         .expect("writable");
     folder
 }
