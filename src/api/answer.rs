@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde::Serialize;
@@ -95,7 +96,7 @@ fn stats(counters: Vec<(&'static str, u64)>) -> Success {
 }
 
 /// Appends the whole response to `output`.
-pub(super) fn write(output: &mut String, outcome: &Outcome, framing: Framing, now: Wall) {
+pub(super) fn write(output: &mut BytesMut, outcome: &Outcome, framing: Framing, now: Wall) {
     let (status, body) = match outcome {
         Ok(success) => ("200 OK", success.body()),
         Err(failure) => (failure.row().status, failure_body(failure).into()),
@@ -104,15 +105,15 @@ pub(super) fn write(output: &mut String, outcome: &Outcome, framing: Framing, no
     if let Err(failure) = outcome {
         failure.write_headers(output);
     }
-    output.push_str("\r\n");
+    output.extend_from_slice(b"\r\n");
     if !framing.without_body {
-        output.push_str(&body);
+        output.extend_from_slice(body.as_bytes());
     }
 }
 
 /// The status line and the header fields that every answer has. Each is true only of this moment, so
 /// none is for caches.
-fn write_head(output: &mut String, status: &str, body_bytes: usize, framing: Framing, now: Wall) {
+fn write_head(output: &mut BytesMut, status: &str, body_bytes: usize, framing: Framing, now: Wall) {
     let connection = if framing.close { "close" } else { "keep-alive" };
     write!(
         output,
@@ -122,9 +123,9 @@ fn write_head(output: &mut String, status: &str, body_bytes: usize, framing: Fra
          Cache-Control: no-cache\r\n\
          Connection: {connection}\r\n"
     )
-    .expect("a String takes everything");
+    .expect("memory takes everything");
     if let Some(date) = date(now) {
-        write!(output, "Date: {date}\r\n").expect("a String takes everything");
+        write!(output, "Date: {date}\r\n").expect("memory takes everything");
     }
 }
 
@@ -132,6 +133,20 @@ fn write_head(output: &mut String, status: &str, body_bytes: usize, framing: Fra
 fn date(now: Wall) -> Option<String> {
     let timestamp = Timestamp::from_millisecond(i64::try_from(now.0).ok()?).ok()?;
     DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp).ok()
+}
+
+/// What a message of a batch may take from its answer in the queue to its answer in JSON, in bytes: one for
+/// each of a user's devices.
+const BATCHED_ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+impl Asked {
+    /// How long the answer will be at most, in bytes, if it may be long.
+    pub fn answer_bytes_max(&self) -> usize {
+        match self {
+            Asked::V1(v1::Asked::Batch(slots)) => slots.len() * BATCHED_ANSWER_BYTES_MAX,
+            _ => 0,
+        }
+    }
 }
 
 impl Success {

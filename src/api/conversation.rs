@@ -25,23 +25,29 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::answer::{self, Asked, Framing, Outcome};
 use super::doorkeeper::Doorkeeper;
+use super::exchange::{Exchange, Next};
 use super::failure::Failure;
-use super::head::{BodyLength, HEAD_BYTES_MAX, Head};
+use super::head::{HEAD_BYTES_MAX, Head};
+use super::memory::{Memory, SMALL_BYTES_MAX, Share};
 use super::rights::Line;
 use super::routes::{self, Call, Plan};
 use super::{Options, Reply, Request, body};
 use crate::base::{Monotonic, Now};
 
-/// The longest unread body that is thrown away to keep the connection, in bytes: ten times what may be
-/// sent at all. Whoever sends more has lost track, and may as well connect anew.
-const SKIPPED_BYTES_MAX: u64 = 64 * 1024;
 /// How much may still come after the last answer, in bytes, before the connection is cut. Reading it
 /// and throwing it away is cheap; a reset would take the answer from whoever sends first and reads later.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long it may come: time for a peer on a slow line to read the answer and close.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+/// The longest part of an answer that is given out at once, in bytes: two records of TLS. The rest waits
+/// here until the socket has taken it.
+const TRANSMIT_BYTES_MAX: usize = 32 * 1024;
+/// How often a body is in memory, from its arrival, in a buffer that grows, to the queue.
+const COPIES_OF_BODY: usize = 3;
+const TOO_MUCH_AT_ONCE: &str = "Too many large requests at once";
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One connection's conversation.
 ///
@@ -57,11 +63,12 @@ pub struct Conversation {
     options: Arc<Options>,
     line: Line,
     doorkeeper: Option<Box<dyn Doorkeeper>>,
+    memory: Memory,
     phase: Phase,
     /// Bytes that came and are not worked off yet. Has no memory while empty.
     input: BytesMut,
     /// Responses that are not taken yet: at most a 100 and one answer.
-    output: String,
+    output: BytesMut,
     /// The peer will send no more.
     ended: bool,
 }
@@ -88,6 +95,7 @@ enum Phase {
     Body {
         call: Call,
         length: usize,
+        share: Share,
         exchange: Exchange,
         until: Monotonic,
     },
@@ -95,10 +103,15 @@ enum Phase {
     Working {
         request: Option<Request>,
         asked: Asked,
+        share: Share,
         exchange: Exchange,
     },
     /// The answer is in `output`.
-    Answered(Next),
+    Answered {
+        next: Next,
+        /// Holds the memory until it is written.
+        _share: Share,
+    },
     /// The rest of a request that was answered already is thrown away as it comes.
     Skip {
         left: u64,
@@ -112,60 +125,31 @@ enum Phase {
     Finished,
 }
 
-/// After an answer.
-#[derive(Clone, Copy, Debug)]
-enum Next {
-    /// Another request, after so many bytes of the last.
-    Request {
-        skipped: u64,
-    },
-    Close,
-}
-
-/// What the head of the request in work says about its answer.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    without_body: bool,
-    keep_alive: bool,
-    /// How much of the request is not read, in bytes; none if that can't be known.
-    unread: Option<u64>,
-    /// Who has shown a credential with it.
-    asker: Option<IpAddr>,
-}
-
-impl Exchange {
-    /// Of a request that can't be read.
-    const LAST: Exchange = Exchange { without_body: false, keep_alive: false, unread: None, asker: None };
-
-    fn new(head: &Head<'_>, asker: Option<IpAddr>) -> Exchange {
-        let unread = match head.body {
-            BodyLength::Absent | BodyLength::Announced(0) => Some(0),
-            BodyLength::Announced(_) if head.expects_continue => None, // it may never be sent
-            BodyLength::Announced(length) => Some(length),
-            BodyLength::Coded => None,
-        };
-        Exchange { without_body: head.method == "HEAD", keep_alive: head.keep_alive, unread, asker }
-    }
-
-    fn next(self) -> Next {
-        match self.unread {
-            Some(skipped) if self.keep_alive && skipped <= SKIPPED_BYTES_MAX => Next::Request { skipped },
-            _ => Next::Close,
-        }
-    }
-}
-
 impl Conversation {
     /// A conversation on a connection that was accepted at `now`.
     pub fn new(options: Arc<Options>, line: Line, now: Now) -> Conversation {
         let phase = Phase::Head { until: now.monotonic + options.read_timeout };
-        let (input, output) = (BytesMut::new(), String::new());
-        Conversation { options, line, doorkeeper: None, phase, input, output, ended: false }
+        let (input, output) = (BytesMut::new(), BytesMut::new());
+        Conversation {
+            options,
+            line,
+            doorkeeper: None,
+            memory: Memory::default(),
+            phase,
+            input,
+            output,
+            ended: false,
+        }
     }
 
     /// The same, where somebody counts failed authentications.
     pub fn guarded_by(self, doorkeeper: Box<dyn Doorkeeper>) -> Conversation {
         Conversation { doorkeeper: Some(doorkeeper), ..self }
+    }
+
+    /// The same, where all conversations that are given this memory share it.
+    pub fn sharing(self, memory: &Memory) -> Conversation {
+        Conversation { memory: memory.clone(), ..self }
     }
 
     /// Bytes have come. Takes them all; whoever reads from the socket asks
@@ -202,10 +186,11 @@ impl Conversation {
     /// # Panics
     /// If there is none: the reply is another connection's, and must not go out on this one.
     pub fn handle_reply(&mut self, reply: Reply, now: Now) {
-        let Phase::Working { request: None, asked, exchange } = self.leave_phase() else {
+        let Phase::Working { request: None, asked, share, exchange } = self.leave_phase() else {
             panic!("a reply without a request");
         };
-        self.answer(exchange, answer::outcome(reply, asked, &self.options), now);
+        let outcome = answer::outcome(reply, asked, &self.options);
+        self.answer_within(share, exchange, outcome, now);
     }
 
     /// What this conversation needs from elsewhere before it goes on: one request at a time, each given
@@ -223,11 +208,14 @@ impl Conversation {
         if self.output.is_empty() {
             return None;
         }
-        let output = mem::take(&mut self.output);
-        if let Phase::Answered(next) = self.phase {
-            self.go_on(next, now);
+        let part = self.output.split_to(self.output.len().min(TRANSMIT_BYTES_MAX));
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+            if let Phase::Answered { next, .. } = self.phase {
+                self.go_on(next, now);
+            }
         }
-        Some(output.into())
+        Some(part.freeze())
     }
 
     /// When [`Conversation::handle_timeout`] is due.
@@ -237,7 +225,7 @@ impl Conversation {
             | Phase::Body { until, .. }
             | Phase::Skip { until, .. }
             | Phase::Draining { until, .. } => Some(until),
-            Phase::Working { .. } | Phase::Answered(_) | Phase::Finished => None,
+            Phase::Working { .. } | Phase::Answered { .. } | Phase::Finished => None,
         }
     }
 
@@ -302,13 +290,17 @@ impl Conversation {
         let plan =
             self.check_asker(exchange, now).and_then(|()| routes::plan(&head, &self.options, self.line));
         self.input.advance(head_bytes);
+        let mut share = self.memory.share();
         match plan {
+            Ok(Plan::Read(_, length)) if !share.cover(COPIES_OF_BODY * length) => {
+                self.answer(exchange, Err(Failure::Unavailable(TOO_MUCH_AT_ONCE)), now);
+            }
             Ok(Plan::Read(call, length)) => {
-                self.output.push_str(if waits_for_100 { CONTINUE } else { "" });
-                self.phase = Phase::Body { call, length, exchange, until };
+                self.output.extend_from_slice(if waits_for_100 { CONTINUE } else { b"" });
+                self.phase = Phase::Body { call, length, share, exchange, until };
             }
             Ok(Plan::Ask(request, asked)) => {
-                self.phase = Phase::Working { request: Some(request), asked, exchange };
+                self.phase = Phase::Working { request: Some(request), asked, share, exchange };
             }
             Ok(Plan::Tell(success)) => self.answer(exchange, Ok(success), now),
             Err(failure) => self.answer(exchange, Err(failure), now),
@@ -332,18 +324,29 @@ impl Conversation {
 
     /// The body is there.
     fn read_body(&mut self, now: Now) {
-        let Phase::Body { call, length, exchange, .. } = self.leave_phase() else {
+        let Phase::Body { call, length, mut share, exchange, .. } = self.leave_phase() else {
             unreachable!("a body is read in its phase");
         };
         let command = body::command(call, &self.input[..length], &self.options, now.wall);
-        self.input.advance(length);
+        self.drop_body(length);
         let exchange = Exchange { unread: Some(0), ..exchange };
         match command {
+            Ok((_, asked)) if !share.cover(COPIES_OF_BODY * length + asked.answer_bytes_max()) => {
+                self.answer(exchange, Err(Failure::Unavailable(TOO_MUCH_AT_ONCE)), now);
+            }
             Ok((command, asked)) => {
                 let request = Some(Request::Queue(command));
-                self.phase = Phase::Working { request, asked, exchange };
+                self.phase = Phase::Working { request, asked, share, exchange };
             }
-            Err(failure) => self.answer(exchange, Err(failure), now),
+            Err(failure) => self.answer_within(share, exchange, Err(failure), now),
+        }
+    }
+
+    /// What came behind a large body must not keep its memory.
+    fn drop_body(&mut self, length: usize) {
+        self.input.advance(length);
+        if length > SMALL_BYTES_MAX {
+            self.input = BytesMut::from(&self.input[..]);
         }
     }
 
@@ -364,6 +367,11 @@ impl Conversation {
     }
 
     fn answer(&mut self, exchange: Exchange, outcome: Outcome, now: Now) {
+        self.answer_within(self.memory.share(), exchange, outcome, now);
+    }
+
+    /// Answers in memory that is held already, as far as that goes.
+    fn answer_within(&mut self, mut share: Share, exchange: Exchange, outcome: Outcome, now: Now) {
         if let (Some(doorkeeper), Some(asker)) = (&self.doorkeeper, exchange.asker)
             && let Err(Failure::NoCredential(_)) = outcome
         {
@@ -371,8 +379,14 @@ impl Conversation {
         }
         let next = exchange.next();
         let framing = Framing { without_body: exchange.without_body, close: matches!(next, Next::Close) };
+        let before = self.output.len();
         answer::write(&mut self.output, &outcome, framing, now.wall);
-        self.phase = Phase::Answered(next);
+        if !share.cover(self.output.len()) {
+            self.output.truncate(before);
+            let failure = Err(Failure::Unavailable(TOO_MUCH_AT_ONCE));
+            answer::write(&mut self.output, &failure, framing, now.wall);
+        }
+        self.phase = Phase::Answered { next, _share: share };
     }
 
     /// The answer has been taken.
@@ -400,7 +414,7 @@ impl Conversation {
                 self.answer(Exchange { unread: None, ..exchange }, Err(Failure::ShortBody), now);
             }
             Phase::Skip { .. } | Phase::Draining { .. } => self.finish(),
-            Phase::Working { .. } | Phase::Answered(_) | Phase::Finished => {}
+            Phase::Working { .. } | Phase::Answered { .. } | Phase::Finished => {}
         }
     }
 

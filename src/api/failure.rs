@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::routes::Method;
 use crate::base::{IdError, Payload, UrgencyError};
 
@@ -190,7 +192,7 @@ impl Failure {
     }
 
     /// Appends the header lines that HTTP asks for beside this status.
-    pub fn write_headers(&self, output: &mut String) {
+    pub fn write_headers(&self, output: &mut BytesMut) {
         match self {
             Failure::WrongMethod(allowed) => line(output, "Allow", &with_head(allowed).join(", ")),
             Failure::NoCredential(Whose::Stats) => {
@@ -237,8 +239,8 @@ impl Whose {
     }
 }
 
-fn line(output: &mut String, name: &str, value: &str) {
-    write!(output, "{name}: {value}\r\n").expect("a String takes everything");
+fn line(output: &mut BytesMut, name: &str, value: &str) {
+    write!(output, "{name}: {value}\r\n").expect("memory takes everything");
 }
 
 fn names(allowed: &[Method]) -> Vec<&'static str> {

@@ -11,9 +11,11 @@ mod body;
 mod conversation;
 mod credential;
 mod doorkeeper;
+mod exchange;
 mod expiry;
 mod failure;
 mod head;
+mod memory;
 mod rights;
 mod routes;
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod v1;
 pub use conversation::{Conversation, State};
 pub use credential::StatsCredential;
 pub use doorkeeper::Doorkeeper;
+pub use memory::Memory;
 pub use rights::Line;
 
 use std::sync::Arc;

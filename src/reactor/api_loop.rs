@@ -25,7 +25,7 @@ use super::inbox::Inbox;
 use super::links::Links;
 use super::peers::{Door, Handshake};
 use super::storage::Ticket;
-use crate::api::{self, Conversation, Line, Reply, Request, State};
+use crate::api::{self, Conversation, Line, Memory, Reply, Request, State};
 use crate::base::{Monotonic, Now};
 use crate::queue::Answer;
 use crate::tls::{ServerConfig, Tls};
@@ -69,6 +69,8 @@ pub(super) struct ApiLoop {
     acceptor: Option<Acceptor>,
     tls: Option<Arc<ServerConfig>>,
     options: Arc<api::Options>,
+    /// What all callers' requests share.
+    memory: Memory,
     write_timeout: Duration,
     inbox: Inbox<ToApi>,
     links: Links,
@@ -118,6 +120,7 @@ impl ApiLoop {
             acceptor: Some(acceptor),
             tls,
             options,
+            memory: Memory::default(),
             write_timeout,
             inbox,
             links,
@@ -348,7 +351,9 @@ impl ApiLoop {
         let door = Door { peers, address: peer.ip() };
         self.callers_so_far += 1;
         let caller = Caller {
-            conversation: Conversation::new(self.options.clone(), line, now).guarded_by(Box::new(door)),
+            conversation: Conversation::new(self.options.clone(), line, now)
+                .guarded_by(Box::new(door))
+                .sharing(&self.memory),
             number: self.callers_so_far,
             phase: Phase::Open,
             handshake,

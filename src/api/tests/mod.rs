@@ -4,6 +4,7 @@ mod ending;
 mod framing;
 mod granted;
 mod guarded;
+mod memory;
 mod messages;
 mod operator;
 mod registrations;
