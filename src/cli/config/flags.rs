@@ -56,7 +56,7 @@ pub struct Flags {
     /// Device loops [default: one a core]
     #[arg(long, value_name = "NUMBER")]
     shards: Option<String>,
-    /// How devices prove who they are: `required`, by a credential, or `open`, not at all [default: open]
+    /// How devices prove who they are: `required`, by a credential, or `open`, not at all [default: required]
     #[arg(long, value_name = "MODE")]
     device_auth: Option<String>,
     /// Where enrolled devices reach the HTTP API [default: what http_addr and its certificate tell]

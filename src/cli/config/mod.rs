@@ -157,7 +157,7 @@ impl Config {
         let queue = Limits::default();
         let shards = from.read_or("shards", count(1..=SHARDS_MAX), around.cores.clamp(1, SHARDS_MAX))?;
         let timeout = || duration(INTERVAL_MIN..=TIMEOUT_MAX);
-        let device_auth = from.read_or("device_auth", values::device_auth, DeviceAuth::Open)?;
+        let device_auth = from.read_or("device_auth", values::device_auth, DeviceAuth::Required)?;
         let max_notifications_per_app = from.read_or(
             "max_notifications_per_app",
             count(1..=queue.messages_per_device_max),

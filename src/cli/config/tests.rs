@@ -118,9 +118,10 @@ fn every_value_is_read_from_the_file() {
 #[test]
 fn rates_hold_where_credentials_do_and_bursts_cover_what_may_be_pending() {
     let rates = |text: &str| read(text).expect("valid").rates;
-    assert_eq!(rates(""), Rates::default());
+    assert_eq!(rates("device_auth = \"open\""), Rates::default());
     assert_eq!(rates("device_auth = \"required\""), Rates::STRANGERS);
-    let strict = rates("user_rate_per_minute = 5\nmax_notifications_per_app = 2000");
+    assert_eq!(rates(""), Rates::STRANGERS);
+    let strict = rates("device_auth = \"open\"\nuser_rate_per_minute = 5\nmax_notifications_per_app = 2000");
     let user = Some(Rate { per_minute: 5, burst: 2000 });
     assert_eq!(strict, Rates { user, ..Rates::default() });
     let lax = rates("device_auth = \"required\"\napp_rate_per_minute = 0\ntoken_burst = 200");
