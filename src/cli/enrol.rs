@@ -1,7 +1,9 @@
 //! `device enrol`: trades a one-time code for a device's id and its credential, and keeps them.
 
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 
+use super::http::Url;
 use super::{Failure, say, state_folder};
 use crate::device::state::State;
 use crate::device::{Connection, Server};
@@ -37,12 +39,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (enrolled, connection) = trade(&code, &server, &name)?;
     let device = enrolled.device.clone();
     let state = State {
-        server,
+        server: server.clone(),
         name,
         pin: code.pin,
         device: enrolled.device,
         credential: enrolled.credential,
-        api: Some(enrolled.api).filter(|api| !api.is_empty()),
+        api: Some(enrolled.api).filter(|api| leads_there(api, &server)),
     };
     state_folder::store(&arguments.state, &state).map_err(|error| {
         let folder = arguments.state.display();
@@ -81,6 +83,17 @@ pub(super) fn trade(
     }
 }
 
+/// Whether a base URL that `server` told can be meant for this machine. Plain HTTP is for the server's own
+/// machine alone; elsewhere it would lead a credential to whatever listens there.
+fn leads_there(api: &str, server: &ServerAddress) -> bool {
+    let is_here = |addr: SocketAddr| UdpSocket::bind((addr.ip(), 0)).is_ok();
+    match api.parse::<Url>() {
+        Ok(url) if url.is_secure() => true,
+        Ok(_) => server.to_string().to_socket_addrs().is_ok_and(|mut addrs| addrs.any(is_here)),
+        Err(_) => false,
+    }
+}
+
 fn explain(reason: &EndReason) -> String {
     match reason {
         EndReason::SentAway(Reason::Unauthorized) => {
@@ -90,5 +103,20 @@ fn explain(reason: &EndReason) -> String {
             "the server takes no new device of this user now: the code is good still".into()
         }
         reason => reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_in_plain_text_is_believed_on_its_own_machine_alone() {
+        let leads = |api, server: &str| leads_there(api, &server.parse().expect("an address"));
+        assert!(leads("http://127.0.0.1:8080", "localhost:9090"));
+        // An address of the documentation block, which no machine has.
+        assert!(!leads("http://127.0.0.1:8080", "192.0.2.1:9090"));
+        assert!(leads("https://push.example.org", "192.0.2.1:9090"));
+        assert!(!leads("", "localhost:9090"));
     }
 }

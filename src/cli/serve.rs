@@ -97,7 +97,7 @@ fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(),
     let devices = given.map_or_else(|| own_certificate(&config, around), Ok)?;
     devices.warn_unless_for(&config.delivery_domain);
     let operator = operator_key(config.data_dir.path())?;
-    warn_if_open(&config);
+    warn_of_auth(&config);
 
     let certificates = Certificates { devices, http };
     let tickets = tickets(&config, &certificates.devices)
@@ -147,11 +147,15 @@ fn operator_key(folder: &Path) -> Result<Credential, Failure> {
     key::open(folder).map_err(refuse)
 }
 
-fn warn_if_open(config: &Config) {
+fn warn_of_auth(config: &Config) {
     if config.device_auth == DeviceAuth::Open {
         warn!(
             "device_auth = \"open\": whoever reaches this server can take any device's messages, post to any \
              and broadcast; let only a network reach it that you trust"
+        );
+    } else if config.api_url.is_none() {
+        warn!(
+            "enrolled devices are not told where the HTTP API is, as only plain HTTP is known: set api_url"
         );
     }
 }

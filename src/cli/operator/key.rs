@@ -43,7 +43,7 @@ pub fn open(folder: &Path) -> io::Result<Credential> {
 pub fn read(folder: &Path) -> io::Result<Credential> {
     let path = key_path(folder);
     if fs::metadata(&path)?.permissions().mode() & OTHERS != 0 {
-        return Err(io::Error::new(ErrorKind::PermissionDenied, "others may read it"));
+        return Err(io::Error::new(ErrorKind::InvalidData, "others may read it, so it is not used"));
     }
     let text = fs::read(&path)?;
     let key = str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
