@@ -1,0 +1,395 @@
+//! What happens in a world at random: app servers post, users open apps, operators revoke; and networks,
+//! machines, disks and clocks fail. Then all faults stop, and all that is owed must arrive.
+
+use std::time::Duration;
+
+use lomiri_push::base::{Digest, Payload, Token, Urgency};
+use lomiri_push::queue::{Address, Command, Holder, Notify, Repeat, Submission};
+
+use super::bug::Bug;
+use super::device::Identity;
+use super::line::Network;
+use super::model::{Draft, Sure};
+use super::world::{Request, World};
+
+const USERS: usize = 3;
+const DEVICES: usize = 5;
+/// So many at most, those that were revoked included.
+const DEVICES_MAX: usize = 8;
+/// For how long things happen at least.
+const TIME_MIN: Duration = Duration::from_secs(600);
+/// How many messages are posted at least.
+const MESSAGES_MIN: usize = 200;
+/// How long it may take until nothing is pending any more: a device may be asked to stay away for an hour.
+const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
+/// So that some dozen fill the bytes of a window or of a page.
+const LONG_BYTES: usize = 5_900;
+
+/// What came of a world.
+pub struct Told {
+    pub simulated: Duration,
+    pub messages: usize,
+    /// What is wrong, if anything is.
+    pub complaint: Option<String>,
+}
+
+/// One seed, one world.
+pub fn tell(seed: u64, bug: Option<Bug>) -> Told {
+    let mut world = World::new(seed, bug);
+    for device in 0..DEVICES {
+        let user = if world.server.options.is_auth_required { device % USERS } else { device };
+        world.add_device(user);
+    }
+    while (world.now.0 < TIME_MIN || world.model.posts.len() < MESSAGES_MIN) && world.is_well() {
+        world.act();
+        let pause = world.dice.millis(2_000);
+        world.run_until(world.now + pause);
+    }
+    world.calm_down();
+    let complaint = world.model.complaints.first().map(|what| format!("at {:?}: {what}", world.now.0));
+    Told { simulated: world.now.0, messages: world.model.posts.len(), complaint }
+}
+
+impl World {
+    fn is_well(&self) -> bool {
+        self.model.complaints.is_empty()
+    }
+
+    fn act(&mut self) {
+        self.keep_house();
+        match self.dice.below(1_000) {
+            0..450 => self.post_some(),
+            450..550 => self.open_app(),
+            550..600 => self.register_any(),
+            600..615 => self.unregister_any(),
+            615..670 => self.query_any(),
+            670..700 => self.post_again(),
+            700..720 => self.broadcast(),
+            720..745 => self.stall(),
+            745..770 => self.cut(),
+            770..790 => self.move_device(),
+            790..815 => self.crash_device(),
+            815..823 => self.fill_device(),
+            823..831 => self.crash(),
+            831..834 if self.server.is_up() => self.stop_server(),
+            834..838 => self.server.disk_mut().is_full = true,
+            838..843 => self.fill_disk(),
+            843..847 => self.set_clock(),
+            847..852 => self.revoke_any(),
+            852..855 => self.storm(),
+            _ => {}
+        }
+        self.drain_effects();
+    }
+
+    /// What must be asked for again until it is answered.
+    fn keep_house(&mut self) {
+        for index in 0..self.devices.len() {
+            let machine = &self.devices[index];
+            let is_asked = self
+                .requests
+                .values()
+                .any(|request| matches!(request, Request::Code(device) if *device == index));
+            if machine.needs_code && matches!(machine.device.identity, Identity::Nobody) && !is_asked {
+                let user = format!("user-{}", self.model.owners[index].user).parse().expect("a user id");
+                let valid_for = Duration::from_secs(24 * 3_600);
+                self.ask(Request::Code(index), Command::MakeCode { user, valid_for });
+            }
+            let owner = &self.model.owners[index];
+            let is_asked = self
+                .requests
+                .values()
+                .any(|request| matches!(request, Request::Revoke(device) if *device == index));
+            if owner.may_be_revoked && owner.revoked.is_none() && !is_asked {
+                self.revoke(index);
+            }
+        }
+    }
+
+    fn any_device(&mut self) -> usize {
+        self.dice.below(self.devices.len())
+    }
+
+    fn any_token(&mut self) -> Option<(Token, usize)> {
+        let tokens: Vec<(Token, usize)> =
+            self.model.registrations.tokens().map(|(token, meaning)| (*token, meaning.app)).collect();
+        if tokens.is_empty() { None } else { Some(tokens[self.dice.below(tokens.len())]) }
+    }
+
+    fn post_some(&mut self) {
+        let Some((mut token, mut app)) = self.any_token() else { return self.register_any() };
+        let is_burst = self.dice.one_in(2);
+        let count = if self.dice.one_in(40) { 25 } else { 1 + self.dice.below(3) };
+        for _ in 0..count {
+            self.post(token, app);
+            if !is_burst {
+                (token, app) = self.any_token().expect("there was one");
+            }
+        }
+    }
+
+    fn post(&mut self, token: Token, app: usize) {
+        if !self.server.is_up() {
+            return;
+        }
+        let lifetime = self.dice.of(&[4, 60, 900, 86_400, 86_400, 86_400, 86_400]);
+        let draft = Draft {
+            token,
+            app,
+            tag: if self.dice.one_in(4) { Some(self.dice.of(&["x", "y"])) } else { None },
+            clears: self.dice.one_in(25),
+            urgency: self.dice.of(&[
+                Urgency::VeryLow,
+                Urgency::Low,
+                Urgency::Normal,
+                Urgency::Normal,
+                Urgency::High,
+            ]),
+            expires: self.server.clock(self.now).wall + Duration::from_secs(lifetime),
+            is_tracked: self.dice.one_in(2),
+        };
+        let number = self.model.post(draft.clone());
+        let notify = self.notify(number, &draft);
+        let command = match draft.is_tracked {
+            true => Command::Send(vec![Submission { notify, repeat: Some(repeat(number, true)) }]),
+            false => Command::Notify(notify),
+        };
+        self.ask(Request::Post(number), command);
+    }
+
+    fn notify(&self, number: usize, draft: &Draft) -> Notify {
+        let json = match number.is_multiple_of(20) {
+            true => format!(r#"[{number},"{}"]"#, "x".repeat(LONG_BYTES)),
+            false => number.to_string(),
+        };
+        Notify {
+            to: Address::Token(draft.token),
+            app: self.model.apps[draft.app].clone(),
+            expires: draft.expires,
+            payload: Payload::from_json(json.as_bytes()).expect("JSON"),
+            urgency: draft.urgency,
+            clear_pending: draft.clears,
+            replace_tag: draft.tag.map(str::to_owned),
+            app_key: None,
+        }
+    }
+
+    /// An app server that got no answer, or lost it, asks again.
+    fn post_again(&mut self) {
+        let Some(number) = self.any_tracked() else { return };
+        let is_same = self.model.posts[number].is_there == Sure::Maybe || !self.dice.one_in(4);
+        let draft = self.model.posts[number].draft.clone();
+        let repeat = Some(repeat(number, is_same));
+        let notify = self.notify(number, &draft);
+        self.ask(Request::Again { number, is_same }, Command::Send(vec![Submission { notify, repeat }]));
+    }
+
+    /// A message whose state is kept, of the last few.
+    fn any_tracked(&mut self) -> Option<usize> {
+        let is_tracked = |(number, post): (usize, &super::model::Post)| {
+            (post.draft.is_tracked && post.is_answered && post.is_there != Sure::No).then_some(number)
+        };
+        let tracked: Vec<usize> =
+            self.model.posts.iter().enumerate().rev().filter_map(is_tracked).take(30).collect();
+        if tracked.is_empty() { None } else { Some(self.dice.of(&tracked)) }
+    }
+
+    fn query_any(&mut self) {
+        if let Some(number) = self.any_tracked() {
+            self.query(number, false);
+        }
+    }
+
+    fn query(&mut self, number: usize, is_over: bool) {
+        let post = &self.model.posts[number];
+        if let Some(message) = post.id {
+            let by = Holder::Token(post.draft.token);
+            self.ask(Request::Query { number, is_over }, Command::Query { message, by });
+        }
+    }
+
+    fn broadcast(&mut self) {
+        if !self.server.is_up() {
+            return;
+        }
+        let number = self.model.next_broadcast();
+        let lifetime = Duration::from_secs(self.dice.of(&[60, 86_400]));
+        let expires = self.server.clock(self.now).wall + lifetime;
+        self.model.announce(expires);
+        let json = format!(r#"{{"{}":[{number}]}}"#, super::device::IMAGE);
+        let payload = Payload::from_json(json.as_bytes()).expect("JSON");
+        let channel = "system".into();
+        self.ask(Request::Broadcast(number), Command::Broadcast { channel, expires, payload });
+    }
+
+    fn open_app(&mut self) {
+        let (index, app) = (self.any_device(), self.dice.below(self.model.apps.len()));
+        let app = self.model.apps[app].clone();
+        self.devices[index].device.open_app(&app, self.now);
+    }
+
+    fn register_any(&mut self) {
+        let (device, app) = (self.any_device(), self.dice.below(self.model.apps.len()));
+        if let Identity::Known(id, credential) = self.devices[device].device.identity.clone() {
+            let command = Command::Register { device: id, app: self.model.apps[app].clone(), credential };
+            self.ask(Request::Register { device, app }, command);
+        }
+    }
+
+    fn unregister_any(&mut self) {
+        let (device, app) = (self.any_device(), self.dice.below(self.model.apps.len()));
+        if let Identity::Known(id, credential) = self.devices[device].device.identity.clone() {
+            let command = Command::Unregister { device: id, app: self.model.apps[app].clone(), credential };
+            self.ask(Request::Unregister { device, app }, command);
+        }
+    }
+
+    /// A device is lost, and its user gets another one.
+    fn revoke_any(&mut self) {
+        let index = self.any_device();
+        let is_enrolled = self.server.options.is_auth_required && self.model.owners[index].id.is_some();
+        let is_trusted = !self.model.owners[index].may_be_revoked;
+        if is_enrolled && is_trusted && self.devices.len() < DEVICES_MAX && self.server.is_up() {
+            self.model.owners[index].may_be_revoked = true;
+            self.revoke(index);
+            self.add_device(self.model.owners[index].user);
+        }
+    }
+
+    fn revoke(&mut self, index: usize) {
+        let device = self.model.owners[index].id.clone().expect("it was enrolled");
+        self.ask(Request::Revoke(index), Command::Revoke { device });
+    }
+
+    fn stall(&mut self) {
+        let index = self.any_device();
+        let until = self.now + Duration::from_millis(self.dice.of(&[500, 5_000, 25_000, 120_000]));
+        self.connections_of(index).for_each(|connection| connection.stall(until));
+    }
+
+    /// A connection breaks: told or not.
+    fn cut(&mut self) {
+        let (index, is_told) = (self.any_device(), self.dice.one_in(2));
+        let clock = self.server.clock(self.now);
+        self.connections_of(index).for_each(|connection| match is_told {
+            true => connection.reset(clock),
+            false => connection.die(),
+        });
+    }
+
+    /// Every connection breaks at once.
+    fn storm(&mut self) {
+        let clock = self.server.clock(self.now);
+        self.connections.values_mut().for_each(|connection| connection.reset(clock));
+    }
+
+    fn connections_of(&mut self, index: usize) -> impl Iterator<Item = &mut super::line::Connection> {
+        self.connections.values_mut().filter(move |connection| connection.device == index)
+    }
+
+    fn move_device(&mut self) {
+        let index = self.any_device();
+        let (network, name) = (Network::draw(&mut self.dice), self.dice.of(&["home", "train", "office"]));
+        self.connections_of(index).for_each(super::line::Connection::die);
+        self.devices[index].device.move_to(network, name, self.now);
+        self.note_seen(index);
+    }
+
+    fn crash_device(&mut self) {
+        let index = self.any_device();
+        if self.devices[index].device.is_on() {
+            self.connections_of(index).for_each(super::line::Connection::die);
+            self.devices[index].device.lose_power();
+            self.devices[index].boot_at = Some(self.now + self.dice.millis(90_000));
+            self.note_seen(index);
+        }
+    }
+
+    fn fill_device(&mut self) {
+        let index = self.any_device();
+        let disk = &mut self.devices[index].device.disk;
+        disk.is_full = !disk.is_full;
+    }
+
+    fn crash(&mut self) {
+        if self.server.is_up() {
+            let has_power = self.dice.one_in(2);
+            self.crash_server(has_power);
+        }
+    }
+
+    fn fill_disk(&mut self) {
+        let disk = self.server.disk_mut();
+        disk.is_nearly_full = !disk.is_nearly_full;
+        self.model.is_troubled = true;
+    }
+
+    fn set_clock(&mut self) {
+        let ahead = &mut self.server.clock_ahead;
+        if self.dice.one_in(2) {
+            *ahead += self.dice.millis(20 * 60_000);
+        } else {
+            *ahead -= self.dice.millis(10 * 60_000);
+            self.model.was_set_back = true;
+            self.model.is_troubled = true;
+        }
+    }
+
+    /// All faults stop, and all that is owed must arrive.
+    fn calm_down(&mut self) {
+        self.mend();
+        let end = self.now + CALM_MAX;
+        while self.is_well() && !self.is_done() {
+            if self.now >= end {
+                return self.model.complain(format!("never calm: {:?}", self.server.counts()));
+            }
+            self.keep_house();
+            self.run_until(self.now + Duration::from_secs(10));
+        }
+        if self.is_well() {
+            self.model.check_end();
+            self.ask_for_all();
+        }
+    }
+
+    fn mend(&mut self) {
+        let disk = self.server.disk_mut();
+        (disk.is_full, disk.is_nearly_full) = (false, false);
+        for index in 0..self.devices.len() {
+            let machine = &mut self.devices[index];
+            machine.device.disk.is_full = false;
+            machine.device.want(Urgency::VeryLow);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let is_drained = self.server.counts().is_some_and(|counts| counts.messages == 0);
+        is_drained && self.requests.is_empty() && self.restart_at.is_none() && self.are_all_up_to_date()
+    }
+
+    fn are_all_up_to_date(&self) -> bool {
+        let level = self.model.level_owed();
+        let is_up = |(index, machine): (usize, &super::world::Machine)| {
+            let owner = &self.model.owners[index];
+            owner.may_be_revoked || (machine.device.is_on() && owner.level >= level)
+        };
+        self.devices.iter().enumerate().all(is_up)
+    }
+
+    /// What the server says became of each message is what happened.
+    fn ask_for_all(&mut self) {
+        self.run_until(self.now + Duration::from_secs(5));
+        for number in 0..self.model.posts.len() {
+            if self.model.posts[number].draft.is_tracked {
+                self.query(number, true);
+            }
+        }
+        self.run_until(self.now + Duration::from_secs(5));
+    }
+}
+
+/// How a request is known again; another one has the same key.
+fn repeat(number: usize, is_same: bool) -> Repeat {
+    let request = Digest::of(if is_same { b"same" } else { b"another" });
+    Repeat { key: Digest::of(&number.to_be_bytes()), request }
+}
