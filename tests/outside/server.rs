@@ -27,7 +27,7 @@ const SERVER_NAME: &str = "localhost";
 
 /// A started server. Killed when it is dropped.
 pub struct Server {
-    child: Child,
+    pub child: Child,
     /// Its log, as it comes.
     lines: Receiver<String>,
     /// What was read of it.
