@@ -22,7 +22,7 @@ pub(super) enum Failure {
     ShortHead,
     UnknownPath,
     /// With those that the path has.
-    WrongMethod(&'static [Method]),
+    WrongMethod(Vec<Method>),
     NoLength,
     EmptyBody,
     BodyTooLarge,

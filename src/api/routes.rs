@@ -30,9 +30,9 @@ pub(super) enum Call {
     V1(v1::Call),
 }
 
-/// The old paths; those of [`v1`] are found there.
+/// What can be asked for on the old paths, and on those of [`v1`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
+pub(super) enum Operation {
     Notify,
     Broadcast,
     Register,
@@ -40,7 +40,37 @@ enum Route {
     DeliveryHosts,
     Stats,
     Healthz,
+    V1(v1::Operation),
 }
+
+/// All there is: how it is asked for, and what it is. A segment in braces stands for any.
+/// `protocol-spec/openapi.json` describes each.
+pub(super) const ROUTES: [(Method, &str, Operation); 20] = {
+    use Method::{Delete, Get, Post, Put};
+    use v1::Operation as V1;
+    [
+        (Post, "/notify", Operation::Notify),
+        (Post, "/broadcast", Operation::Broadcast),
+        (Post, "/register", Operation::Register),
+        (Post, "/unregister", Operation::Unregister),
+        (Get, "/delivery-hosts", Operation::DeliveryHosts),
+        (Get, "/stats", Operation::Stats),
+        (Get, "/healthz", Operation::Healthz),
+        (Post, "/v1/messages", Operation::V1(V1::SendMessages)),
+        (Get, "/v1/messages/{id}", Operation::V1(V1::ShowMessage)),
+        (Get, "/v1/registrations", Operation::V1(V1::ListRegistrations)),
+        (Post, "/v1/registrations", Operation::V1(V1::Register)),
+        (Delete, "/v1/registrations/{appid}", Operation::V1(V1::Unregister)),
+        (Post, "/v1/enrolment-codes", Operation::V1(V1::MakeEnrolmentCode)),
+        (Get, "/v1/devices", Operation::V1(V1::ListDevices)),
+        (Delete, "/v1/devices/{deviceid}", Operation::V1(V1::RevokeDevice)),
+        (Delete, "/v1/users/{user}", Operation::V1(V1::EraseUser)),
+        (Delete, "/v1/users/{user}/apps/{appid}", Operation::V1(V1::RevokeUserToken)),
+        (Get, "/v1/app-keys", Operation::V1(V1::ListAppKeys)),
+        (Put, "/v1/app-keys/{appid}", Operation::V1(V1::BindApp)),
+        (Delete, "/v1/app-keys/{appid}", Operation::V1(V1::UnbindApp)),
+    ]
+};
 
 /// How to go on after a head.
 #[derive(Debug)]
@@ -57,27 +87,52 @@ pub(super) enum Plan {
 pub(super) fn plan(head: &Head<'_>, options: &Options, line: Line) -> Result<Plan, Failure> {
     let (path, query) = path_and_query(head.target);
     let rights = Rights { head, options, line };
-    if let Some(rest) = path.strip_prefix(v1::PREFIX) {
-        return v1::plan(rest, query, &rights);
-    }
-    let route = Route::find(path).ok_or(Failure::UnknownPath)?;
-    check_method(head, route.methods())?;
-    match route {
-        Route::DeliveryHosts => Ok(Plan::Tell(delivery_hosts(options))),
-        Route::Stats => {
+    let (operation, segments) = find(head.method, path)?;
+    match operation {
+        Operation::V1(operation) => v1::plan(operation, &segments, query, &rights),
+        Operation::DeliveryHosts => Ok(Plan::Tell(delivery_hosts(options))),
+        Operation::Stats => {
             rights.check_stats()?;
             Ok(Plan::Ask(Request::Stats, Asked::Old(STORE_UNAVAILABLE)))
         }
-        Route::Healthz => Ok(Plan::Ask(Request::Queue(Command::Probe), Asked::Old(STORE_UNAVAILABLE))),
-        Route::Notify => read(Call::Notify { app_key: rights.app_key()? }, head, options),
-        Route::Broadcast => {
+        Operation::Healthz => Ok(Plan::Ask(Request::Queue(Command::Probe), Asked::Old(STORE_UNAVAILABLE))),
+        Operation::Notify => read(Call::Notify { app_key: rights.app_key()? }, head, options),
+        Operation::Broadcast => {
             if options.is_auth_required {
                 rights.check_operator()?;
             }
             read(Call::Broadcast, head, options)
         }
-        Route::Register => read(Call::Register { credential: device(&rights)? }, head, options),
-        Route::Unregister => read(Call::Unregister { credential: device(&rights)? }, head, options),
+        Operation::Register => read(Call::Register { credential: device(&rights)? }, head, options),
+        Operation::Unregister => read(Call::Unregister { credential: device(&rights)? }, head, options),
+    }
+}
+
+/// What is asked for, and what stands in the path where the route has braces.
+fn find<'p>(method: &str, path: &'p str) -> Result<(Operation, Vec<&'p str>), Failure> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let mut allowed = Vec::new();
+    for (known, route, operation) in ROUTES {
+        let Some(segments) = match_path(route, path) else { continue };
+        if known.name() == method {
+            return Ok((operation, segments));
+        }
+        allowed.push(known);
+    }
+    Err(if allowed.is_empty() { Failure::UnknownPath } else { Failure::WrongMethod(allowed) })
+}
+
+/// The segments of `path` that stand for those in braces, if it is of this route.
+fn match_path<'p>(route: &str, path: &'p str) -> Option<Vec<&'p str>> {
+    let (mut known, mut found) = (route.split('/'), path.split('/'));
+    let mut segments = Vec::new();
+    loop {
+        match (known.next(), found.next()) {
+            (None, None) => return Some(segments),
+            (Some(known), Some(found)) if known.starts_with('{') => segments.push(found),
+            (Some(known), Some(found)) if known == found => {}
+            _ => return None,
+        }
     }
 }
 
@@ -98,12 +153,6 @@ fn device(rights: &Rights<'_>) -> Result<Option<Credential>, Failure> {
 
 fn read(call: Call, head: &Head<'_>, options: &Options) -> Result<Plan, Failure> {
     Ok(Plan::Read(call, check_body(head, options.body_bytes_max)?))
-}
-
-pub(super) fn check_method(head: &Head<'_>, allowed: &'static [Method]) -> Result<Method, Failure> {
-    let asked = if head.method == "HEAD" { "GET" } else { head.method };
-    let found = allowed.iter().find(|method| method.name() == asked);
-    found.copied().ok_or(Failure::WrongMethod(allowed))
 }
 
 /// How many bytes of JSON to read.
@@ -138,28 +187,6 @@ impl Method {
             Method::Post => "POST",
             Method::Put => "PUT",
             Method::Delete => "DELETE",
-        }
-    }
-}
-
-impl Route {
-    fn find(path: &str) -> Option<Route> {
-        Some(match path {
-            "/notify" => Route::Notify,
-            "/broadcast" => Route::Broadcast,
-            "/register" => Route::Register,
-            "/unregister" => Route::Unregister,
-            "/delivery-hosts" => Route::DeliveryHosts,
-            "/stats" => Route::Stats,
-            "/healthz" => Route::Healthz,
-            _ => return None,
-        })
-    }
-
-    fn methods(self) -> &'static [Method] {
-        match self {
-            Route::DeliveryHosts | Route::Stats | Route::Healthz => &[Method::Get],
-            Route::Notify | Route::Broadcast | Route::Register | Route::Unregister => &[Method::Post],
         }
     }
 }

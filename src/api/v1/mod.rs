@@ -16,14 +16,12 @@ mod users;
 use super::answer::{Outcome, Success};
 use super::failure::Failure;
 use super::rights::Rights;
-use super::routes::{self, Method, Plan};
+use super::routes::Plan;
 use super::{Options, Request};
 use crate::base::{AppId, Credential, Wall};
 use crate::queue::{Answer, Command};
-use target::{Query, segments};
+use target::{Query, Segments};
 
-/// What all paths of it begin with.
-pub(super) const PREFIX: &str = "/v1/";
 /// What is said when the queue can't serve a request.
 pub(super) const UNAVAILABLE: &str = "The server can't do this now";
 
@@ -47,74 +45,47 @@ pub(super) enum Asked {
     AppKey(AppId),
 }
 
-/// A path.
-#[derive(Debug)]
-enum Route<'p> {
-    Messages,
-    Message(&'p str),
-    Registrations,
-    Registration(&'p str),
-    EnrolmentCodes,
-    Devices,
-    Device(&'p str),
-    User(&'p str),
-    UserApp(&'p str, &'p str),
-    AppKeys,
-    AppKey(&'p str),
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    SendMessages,
+    ShowMessage,
+    Register,
+    Unregister,
+    ListRegistrations,
+    MakeEnrolmentCode,
+    ListDevices,
+    RevokeDevice,
+    EraseUser,
+    RevokeUserToken,
+    BindApp,
+    UnbindApp,
+    ListAppKeys,
 }
 
-/// Decides how to go on with a request for the path that has `rest` behind the prefix.
-pub(super) fn plan(rest: &str, query: &str, rights: &Rights<'_>) -> Result<Plan, Failure> {
-    let segments = segments(rest)?;
-    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-    let route = Route::find(&segments).ok_or(Failure::UnknownPath)?;
-    let method = routes::check_method(rights.head, route.methods())?;
+/// Decides how to go on with a request whose path has `segments` where its route has braces.
+pub(super) fn plan(
+    operation: Operation,
+    segments: &[&str],
+    query: &str,
+    rights: &Rights<'_>,
+) -> Result<Plan, Failure> {
+    let segments = Segments::read(segments)?;
     let query = Query::read(query)?;
-    match (route, method) {
-        (Route::Messages, _) => messages::send(rights),
-        (Route::Message(id), _) => message_state::ask(id, rights),
-        (Route::Registrations, Method::Post) => registrations::register(rights),
-        (Route::Registrations, _) => registrations::list(&query, rights),
-        (Route::Registration(app), _) => registrations::unregister(app, &query, rights),
-        (Route::EnrolmentCodes, _) => enrolment_codes::make(rights),
-        (Route::Devices, _) => devices::list(&query, rights),
-        (Route::Device(device), _) => devices::revoke(device, rights),
-        (Route::User(user), _) => users::erase(user, rights),
-        (Route::UserApp(user, app), _) => users::revoke_token(user, app, rights),
-        (Route::AppKeys, _) => app_keys::list(rights),
-        (Route::AppKey(app), Method::Put) => app_keys::bind(app, rights),
-        (Route::AppKey(app), _) => app_keys::unbind(app, rights),
-    }
-}
-
-impl<'p> Route<'p> {
-    fn find(segments: &[&'p str]) -> Option<Route<'p>> {
-        Some(match *segments {
-            ["messages"] => Route::Messages,
-            ["messages", id] => Route::Message(id),
-            ["registrations"] => Route::Registrations,
-            ["registrations", app] => Route::Registration(app),
-            ["enrolment-codes"] => Route::EnrolmentCodes,
-            ["devices"] => Route::Devices,
-            ["devices", device] => Route::Device(device),
-            ["users", user] => Route::User(user),
-            ["users", user, "apps", app] => Route::UserApp(user, app),
-            ["app-keys"] => Route::AppKeys,
-            ["app-keys", app] => Route::AppKey(app),
-            _ => return None,
-        })
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        match self {
-            Route::Messages | Route::EnrolmentCodes => &[Method::Post],
-            Route::Message(_) | Route::Devices | Route::AppKeys => &[Method::Get],
-            Route::Registrations => &[Method::Get, Method::Post],
-            Route::Registration(_) | Route::Device(_) | Route::User(_) | Route::UserApp(..) => {
-                &[Method::Delete]
-            }
-            Route::AppKey(_) => &[Method::Put, Method::Delete],
-        }
+    match operation {
+        Operation::SendMessages => messages::send(rights),
+        Operation::ShowMessage => message_state::ask(segments.at(0), rights),
+        Operation::Register => registrations::register(rights),
+        Operation::Unregister => registrations::unregister(segments.at(0), &query, rights),
+        Operation::ListRegistrations => registrations::list(&query, rights),
+        Operation::MakeEnrolmentCode => enrolment_codes::make(rights),
+        Operation::ListDevices => devices::list(&query, rights),
+        Operation::RevokeDevice => devices::revoke(segments.at(0), rights),
+        Operation::EraseUser => users::erase(segments.at(0), rights),
+        Operation::RevokeUserToken => users::revoke_token(segments.at(0), segments.at(1), rights),
+        Operation::BindApp => app_keys::bind(segments.at(0), rights),
+        Operation::UnbindApp => app_keys::unbind(segments.at(0), rights),
+        Operation::ListAppKeys => app_keys::list(rights),
     }
 }
 

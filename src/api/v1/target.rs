@@ -9,9 +9,19 @@ use crate::api::body::id;
 use crate::api::failure::Failure;
 use crate::base::IdError;
 
-/// A path's segments. A `/` that is encoded does not divide.
-pub(super) fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Failure> {
-    path.split('/').map(|segment| decode(segment).ok_or(Failure::BadTarget("path"))).collect()
+/// The segments of a path that stand for something. A `/` that is encoded does not divide.
+pub(super) struct Segments<'p>(Vec<Cow<'p, str>>);
+
+impl<'p> Segments<'p> {
+    pub fn read(segments: &[&'p str]) -> Result<Segments<'p>, Failure> {
+        let read = segments.iter().map(|segment| decode(segment));
+        read.collect::<Option<_>>().map(Segments).ok_or(Failure::BadTarget("path"))
+    }
+
+    /// The one of this number, which the route must have.
+    pub fn at(&self, number: usize) -> &str {
+        &self.0[number]
+    }
 }
 
 /// The parameters of a query, in their order.
@@ -48,8 +58,9 @@ mod tests {
 
     #[test]
     fn an_encoded_slash_does_not_divide() {
-        assert_eq!(segments("app-keys/a%2Fb%20%C3%A9").expect("UTF-8"), ["app-keys", "a/b é"]);
-        assert_eq!(segments("app-keys/%ff").expect_err("not UTF-8"), Failure::BadTarget("path"));
+        let segments = Segments::read(&["carol", "a%2Fb%20%C3%A9"]).expect("UTF-8");
+        assert_eq!((segments.at(0), segments.at(1)), ("carol", "a/b é"));
+        assert!(Segments::read(&["%ff"]).is_err());
     }
 
     #[test]
