@@ -6,6 +6,7 @@ mod granted;
 mod guarded;
 mod memory;
 mod messages;
+mod openapi;
 mod operator;
 mod registrations;
 mod required;
