@@ -154,7 +154,7 @@ impl Mailbox {
 
     /// Something has come.
     pub fn take(&mut self, entry: Entry) -> Taken {
-        if self.is_known(&entry.origin) {
+        if self.knows(&entry.origin) {
             return Taken::Double;
         }
         let number = self.next_number;
@@ -195,18 +195,19 @@ impl Mailbox {
         &self.levels
     }
 
-    /// What waits, oldest first.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
-    }
-
-    fn is_known(&self, origin: &Origin) -> bool {
+    /// Whether this has come before, as far as is remembered.
+    pub fn knows(&self, origin: &Origin) -> bool {
         match origin {
             Origin::Message(id) => self.waiting.contains(id) || self.gone.contains(id),
             Origin::Broadcast(channel, level) => {
                 self.levels.get(channel).is_some_and(|reached| reached >= level)
             }
         }
+    }
+
+    /// What waits, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
     }
 
     fn insert(&mut self, number: u64, entry: Entry) {

@@ -38,6 +38,8 @@ pub struct Device {
     learner: Learner,
     live: Option<Live>,
     storing: Option<Storing>,
+    /// What was on its way to the disk when that failed.
+    interrupted: Vec<Entry>,
     /// When it connects; none while it is connected, or off.
     pub dial_at: Option<Monotonic>,
     is_on: bool,
@@ -124,6 +126,7 @@ impl Device {
             learner: Learner::default(),
             live: None,
             storing: None,
+            interrupted: Vec::new(),
             dial_at: None,
             is_on: false,
             dice,
@@ -157,7 +160,9 @@ impl Device {
             bug::forget_levels(&mut files);
         }
         self.mailbox = Mailbox::restore(files, self.profile.bytes_per_app_max);
-        self.seen.extend(self.mailbox.entries().cloned().map(Seen::Held));
+        // What is there of an interrupted write may be gone already, displaced by what was written with it.
+        let held = self.interrupted.drain(..).filter(|entry| self.mailbox.knows(&entry.origin));
+        self.seen.extend(held.chain(self.mailbox.entries().cloned()).map(Seen::Held));
         self.tell_level();
     }
 
@@ -174,7 +179,8 @@ impl Device {
     /// The power goes.
     pub fn lose_power(&mut self) {
         self.hang_up();
-        if let Some(Storing { writes, .. }) = self.storing.take() {
+        if let Some(Storing { writes, fresh, .. }) = self.storing.take() {
+            self.interrupted = fresh;
             self.disk.lose_power(writes, &mut self.dice);
         }
         if let Life::Wire1(life) = &self.life {
@@ -348,6 +354,7 @@ impl Device {
     fn stored(&mut self, storing: Storing, now: Monotonic) {
         let Storing { number, writes, events, fresh, popped, .. } = storing;
         if !self.disk.write(writes) {
+            self.interrupted = fresh;
             return self.start_over(now);
         }
         self.mailbox.written();

@@ -18,7 +18,7 @@ const DEVICES: usize = 5;
 const DEVICES_MAX: usize = 8;
 /// For how long things happen at least.
 const TIME_MIN: Duration = Duration::from_secs(600);
-/// How many messages are posted at least.
+/// How many messages are taken at least.
 const MESSAGES_MIN: usize = 200;
 /// How long it may take until nothing is pending any more: a device may be asked to stay away for an hour.
 const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
@@ -40,14 +40,14 @@ pub fn tell(seed: u64, bug: Option<Bug>) -> Told {
         let user = if world.server.options.is_auth_required { device % USERS } else { device };
         world.add_device(user);
     }
-    while (world.now.0 < TIME_MIN || world.model.posts.len() < MESSAGES_MIN) && world.is_well() {
+    while (world.now.0 < TIME_MIN || world.model.count_taken() < MESSAGES_MIN) && world.is_well() {
         world.act();
         let pause = world.dice.millis(2_000);
         world.run_until(world.now + pause);
     }
     world.calm_down();
     let complaint = world.model.complaints.first().map(|what| format!("at {:?}: {what}", world.now.0));
-    Told { simulated: world.now.0, messages: world.model.posts.len(), complaint }
+    Told { simulated: world.now.0, messages: world.model.count_taken(), complaint }
 }
 
 impl World {
@@ -57,6 +57,7 @@ impl World {
 
     fn act(&mut self) {
         self.keep_house();
+        self.make_disk_room();
         match self.dice.below(1_000) {
             0..450 => self.post_some(),
             450..550 => self.open_app(),
@@ -106,13 +107,24 @@ impl World {
         }
     }
 
+    /// Disks that are full are not so for ever.
+    fn make_disk_room(&mut self) {
+        if self.dice.one_in(20) {
+            self.server.disk_mut().is_nearly_full = false;
+            self.devices.iter_mut().for_each(|machine| machine.device.disk.is_full = false);
+        }
+    }
+
     fn any_device(&mut self) -> usize {
         self.dice.below(self.devices.len())
     }
 
+    /// As a rule one that lives.
     fn any_token(&mut self) -> Option<(Token, usize)> {
-        let tokens: Vec<(Token, usize)> =
-            self.model.registrations.tokens().map(|(token, meaning)| (*token, meaning.app)).collect();
+        let are_dead_wanted = self.dice.one_in(30);
+        let tokens = self.model.registrations.tokens();
+        let wanted = tokens.filter(|(_, meaning)| are_dead_wanted || meaning.life != Sure::No);
+        let tokens: Vec<(Token, usize)> = wanted.map(|(token, meaning)| (*token, meaning.app)).collect();
         if tokens.is_empty() { None } else { Some(tokens[self.dice.below(tokens.len())]) }
     }
 
@@ -122,8 +134,8 @@ impl World {
         let count = if self.dice.one_in(40) { 25 } else { 1 + self.dice.below(3) };
         for _ in 0..count {
             self.post(token, app);
-            if !is_burst {
-                (token, app) = self.any_token().expect("there was one");
+            if !is_burst && let Some(another) = self.any_token() {
+                (token, app) = another;
             }
         }
     }
@@ -137,7 +149,7 @@ impl World {
             token,
             app,
             tag: if self.dice.one_in(4) { Some(self.dice.of(&["x", "y"])) } else { None },
-            clears: self.dice.one_in(25),
+            clears: self.dice.one_in(60),
             urgency: self.dice.of(&[
                 Urgency::VeryLow,
                 Urgency::Low,
@@ -307,8 +319,7 @@ impl World {
 
     fn fill_device(&mut self) {
         let index = self.any_device();
-        let disk = &mut self.devices[index].device.disk;
-        disk.is_full = !disk.is_full;
+        self.devices[index].device.disk.is_full = true;
     }
 
     fn crash(&mut self) {
@@ -319,14 +330,13 @@ impl World {
     }
 
     fn fill_disk(&mut self) {
-        let disk = self.server.disk_mut();
-        disk.is_nearly_full = !disk.is_nearly_full;
+        self.server.disk_mut().is_nearly_full = true;
         self.model.is_troubled = true;
     }
 
     fn set_clock(&mut self) {
         let ahead = &mut self.server.clock_ahead;
-        if self.dice.one_in(2) {
+        if !self.dice.one_in(3) {
             *ahead += self.dice.millis(20 * 60_000);
         } else {
             *ahead -= self.dice.millis(10 * 60_000);

@@ -106,6 +106,11 @@ impl Model {
         self.unknown_buckets.clear();
     }
 
+    /// How many messages were surely taken.
+    pub fn count_taken(&self) -> usize {
+        self.posts.iter().filter(|post| post.is_there == Sure::Yes).count()
+    }
+
     pub fn next_broadcast(&self) -> usize {
         self.broadcasts.len()
     }
