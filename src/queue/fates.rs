@@ -132,12 +132,15 @@ impl Fates {
         self.tracked.get(self.repeats.get(&(token, key))?)
     }
 
-    /// Forgets it; `until` as it was when it was entered.
+    /// Forgets it; `until` as it was when it was entered. After a crash a later message may be known under
+    /// its idempotency key, and stays so.
     pub fn remove(&mut self, seq: Seq, until: Wall) -> Option<Tracked> {
         let gone = self.tracked.remove(&seq)?;
         self.expiry.remove(&(until, seq));
-        if let Some(repeat) = &gone.repeat {
-            self.repeats.remove(&(gone.token, repeat.key));
+        if let Some(request) = gone.repeat.map(|repeat| (gone.token, repeat.key))
+            && self.repeats.get(&request) == Some(&seq)
+        {
+            self.repeats.remove(&request);
         }
         Some(gone)
     }
@@ -188,6 +191,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::names::NameKey as _;
 
     fn after(changes: &[Change]) -> Fate<()> {
         let mut fate = Fate::new((), Status::Queued, Wall(1));
@@ -222,6 +226,26 @@ mod tests {
         assert!(!fate.note(Change::Stored, Wall(9)));
         assert!(fate.note(Change::Told(Outcome::Shown), Wall(10)));
         assert_eq!(fate.since, Wall(10));
+    }
+
+    #[test]
+    fn a_forgotten_message_leaves_its_idempotency_key_to_a_later_one() {
+        let (token, key) = (Token([1; 16]), Digest([2; 32]));
+        let tracked = |seq| Tracked {
+            id: MessageId::new(Seq(seq), [0; 8]),
+            app: AppKey::from_slot(0),
+            token,
+            sent: Wall(seq),
+            repeat: Some(Repeat { key, request: Digest([3; 32]) }),
+            fates: Vec::new(),
+        };
+        let mut fates = Fates::default();
+        fates.insert(tracked(1), Wall(10));
+        fates.insert(tracked(2), Wall(20));
+        fates.remove(Seq(1), Wall(10));
+        assert_eq!(fates.repeated(token, key).map(|tracked| tracked.id.seq()), Some(Seq(2)));
+        fates.remove(Seq(2), Wall(20));
+        assert!(fates.repeats.is_empty());
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub struct Queue {
 #[derive(Default)]
 struct Gathered {
     puts: Vec<(Key, Vec<u8>)>,
+    /// Rows that go with the next batch, however many they are.
+    deletes_at_once: Vec<Key>,
+    /// Rows that go with the next batch that has room for them.
     deletes: VecDeque<Deleted>,
     deleted_bytes: usize,
     /// Whether an answer stands on these changes.
@@ -250,8 +253,16 @@ impl Queue {
         Some(Batch { number: self.head.batch, puts, deletes })
     }
 
-    /// As many as one batch deletes; a row of any size goes. The head counts rows until they are taken.
+    /// What goes at once, and as much else as one batch deletes; a row of any size goes. The head counts
+    /// rows until they are taken.
     fn take_deletes(&mut self) -> Vec<Key> {
+        let mut keys = std::mem::take(&mut self.gathered.deletes_at_once);
+        keys.extend(self.take_riders());
+        keys.iter().for_each(|&key| self.head.census.remove(key));
+        keys
+    }
+
+    fn take_riders(&mut self) -> Vec<Key> {
         let mut bytes = 0;
         let fits = |deleted: &&Deleted| {
             let is_first = bytes == 0;
@@ -259,13 +270,9 @@ impl Queue {
             is_first || bytes <= DELETED_BYTES_MAX
         };
         let count = self.gathered.deletes.iter().take(RIDERS_MAX).take_while(fits).count();
-        let mut keys = Vec::with_capacity(count);
-        for Deleted { key, bytes } in self.gathered.deletes.drain(..count) {
-            self.gathered.deleted_bytes -= bytes;
-            self.head.census.remove(key);
-            keys.push(key);
-        }
-        keys
+        let gone: Vec<Deleted> = self.gathered.deletes.drain(..count).collect();
+        self.gathered.deleted_bytes -= gone.iter().map(|deleted| deleted.bytes).sum::<usize>();
+        gone.into_iter().map(|deleted| deleted.key).collect()
     }
 
     /// What the shards are to be told of the batch just written. A message that the same batch
@@ -389,6 +396,13 @@ impl Queue {
         self.gathered.deletes.push_back(Deleted { key, bytes });
         self.gathered.deleted_bytes += bytes;
         self.gathered.riding_since.get_or_insert(self.now);
+    }
+
+    /// A small row goes with the batch that brings what this turn puts. Else a crash between two batches
+    /// could leave it beside what has taken its place.
+    pub(super) fn erase_at_once(&mut self, key: Key) {
+        self.gathered.deletes_at_once.push(key);
+        self.promise();
     }
 
     /// An answer of this turn stands on what has changed.

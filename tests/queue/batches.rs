@@ -1,10 +1,10 @@
 //! What is deleted goes in bounded batches, and a crash between any two of them loses nothing.
 
 use lomiri_push::base::{DeviceId, Now, Seq, Wall};
-use lomiri_push::queue::{Batch, Command, Key, Limits, Notify, Place, Queue};
+use lomiri_push::queue::{Batch, Command, Counts, Key, Limits, Notify, Place, Queue};
 use lomiri_push::store::{DurableQueue, Memory, Store};
 
-use super::world::{device, notify};
+use super::world::{Seeded, device, notify, register, unregister};
 
 const NOW: Wall = Wall(1_000);
 const DELETED_BYTES_MAX: usize = 1 << 20;
@@ -23,8 +23,9 @@ fn large(clear_pending: bool) -> Command {
 /// One turn of the queue, its batches written one by one.
 fn turn(queue: &mut Queue, store: &mut Memory, commands: impl IntoIterator<Item = Command>) -> Vec<Batch> {
     queue.begin(NOW, u64::MAX);
+    let mut random = Seeded(store.rows_mut().len() as u64);
     for command in commands {
-        queue.decide(command, &mut |bytes| bytes.fill(7));
+        queue.decide(command, &mut |bytes| random.fill(bytes));
     }
     let batches: Vec<Batch> = std::iter::from_fn(|| queue.take_batch()).collect();
     queue.take_events();
@@ -32,7 +33,8 @@ fn turn(queue: &mut Queue, store: &mut Memory, commands: impl IntoIterator<Item 
         store.apply(batch).expect("it works");
         let now = Now { wall: NOW, ..Now::default() };
         let reopened = DurableQueue::open(store.clone(), limits(), now).expect("rows of whole batches");
-        assert_eq!(reopened.counts().messages, store.clone().rows_mut().len() - 1);
+        let Counts { messages, registrations, .. } = reopened.counts();
+        assert_eq!(messages + registrations, store.clone().rows_mut().len() - 1);
     }
     batches
 }
@@ -79,4 +81,13 @@ fn clearing_of_much_is_written_whole_before_it_is_answered() {
     assert_bounded(&batches, 600);
     assert!(batches[0].puts.iter().any(|(key, _)| *key == Key::Message(Place::single(Seq(MESSAGES + 1)))));
     assert_eq!(store.rows_mut().len(), 2, "the head and the message");
+}
+
+/// Else the old token and the new one would both be there after a crash, for the same app and device.
+#[test]
+fn a_token_is_gone_before_another_takes_its_place() {
+    let (mut queue, mut store) = filled();
+    turn(&mut queue, &mut store, [register("carol", "mail")]);
+    let anew = [large(true), unregister("carol", "mail"), register("carol", "mail")];
+    assert_bounded(&turn(&mut queue, &mut store, anew), 601);
 }

@@ -30,7 +30,7 @@ impl Seeded {
         self.below(times) == 0
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) {
+    pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_be_bytes()[..chunk.len()]);
         }

@@ -118,11 +118,8 @@ impl Queue {
 
     fn drop_registration(&mut self, device: DeviceKey, app: AppKey) {
         let Some(token) = self.registrations.remove(Owner::Device(device, app)) else { return };
-        let id = self.devices.name(device).clone();
-        let bytes = id.as_str().len() + self.apps.name(app).as_str().len();
-        self.erase(Key::Registration(token), bytes);
-        self.promise();
-        if let Some(user) = self.enrolments.get(&id).map(|member| member.user) {
+        self.erase_at_once(Key::Registration(token));
+        if let Some(user) = self.enrolments.get(self.devices.name(device)).map(|member| member.user) {
             self.drop_user_token_if_last(user, app);
         }
         self.apps.release(app);
@@ -139,9 +136,7 @@ impl Queue {
     /// Whether there was one.
     fn drop_user_token(&mut self, user: UserKey, app: AppKey) -> bool {
         let Some(token) = self.registrations.remove(Owner::User(user, app)) else { return false };
-        let bytes = self.users.name(user).as_str().len() + self.apps.name(app).as_str().len();
-        self.erase(Key::UserToken(token), bytes);
-        self.promise();
+        self.erase_at_once(Key::UserToken(token));
         self.users.release(user);
         self.apps.release(app);
         true
