@@ -102,6 +102,7 @@ fn as_line(seed: u64, report: &Report, violations: usize, seconds: f64) -> serde
         "unanswered": counts.unanswered,
         "stored": counts.stored,
         "came_again": counts.again,
+        "states": counts.states,
         "violations": violations,
         "wall_s": seconds,
     })

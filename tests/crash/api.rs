@@ -46,29 +46,42 @@ impl Api {
         &self.operator_key
     }
 
-    /// Posts `body`, and a credential if that is wanted.
-    pub fn post(&self, path: &str, credential: Option<&str>, body: &Value) -> Result<Reply, Unanswered> {
+    /// Posts `body`, with these headers.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Reply, Unanswered> {
         let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
-        if let Some(credential) = credential {
-            request = request.header("Authorization", format!("Bearer {credential}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        let mut response = request.send(body.to_string())?;
-        let answer: Value = serde_json::from_str(&response.body_mut().read_to_string()?).unwrap_or_default();
-        match response.status().as_u16() {
-            200 => Ok(Reply::Granted(answer)),
-            status @ 500.. => Err(Unanswered::Failed(status)),
-            _ => Ok(Reply::Refused(answer["error"].as_str().unwrap_or_default().to_owned())),
-        }
+        read(request.send(body.to_string())?)
+    }
+
+    /// Asks for something that `credential` gives the right to.
+    pub fn get(&self, path: &str, credential: &str) -> Result<Reply, Unanswered> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        read(request.header("Authorization", bearer(credential)).call()?)
     }
 
     /// Has something removed, as the operator.
     pub fn delete(&self, path: &str) -> Result<(), ureq::Error> {
-        let bearer = format!("Bearer {}", self.operator_key);
-        let response =
-            self.agent.delete(format!("{}{path}", self.base)).header("Authorization", bearer).call()?;
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        let response = request.header("Authorization", bearer(&self.operator_key)).call()?;
         match response.status().as_u16() {
             200..300 => Ok(()),
             status => Err(ureq::Error::StatusCode(status)),
         }
+    }
+}
+
+/// What proves the one who asks.
+pub fn bearer(credential: &str) -> String {
+    format!("Bearer {credential}")
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Reply, Unanswered> {
+    let answer: Value = serde_json::from_str(&response.body_mut().read_to_string()?).unwrap_or_default();
+    match response.status().as_u16() {
+        200 => Ok(Reply::Granted(answer)),
+        status @ 500.. => Err(Unanswered::Failed(status)),
+        _ => Ok(Reply::Refused(answer["error"].as_str().unwrap_or_default().to_owned())),
     }
 }

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use lomiri_push::device::state::State;
 use serde_json::{Value, json};
 
-use super::api::{Api, Reply, Unanswered};
+use super::api::{Api, Reply, Unanswered, bearer};
 use super::dice::Dice;
 use super::ledger::{Outcome, Post};
 use super::phone::IMAGE;
 use super::registration::Registration;
+use super::sendings::{Copy, Request, Sendings};
 use super::shared::Shared;
 
 /// What most messages are worth: longer than any run.
@@ -29,11 +30,15 @@ const PADDING_BYTES_MAX: u64 = 1500;
 /// How often in a row a server may answer that it can take nothing: then its disk stays full.
 const FAILURES_MAX: u32 = 10;
 
+/// One request of `/v1` in so many is made again at once.
+const REPEATS: u64 = 10;
+
 pub struct AppServer {
     app: String,
     /// Whether it posts broadcasts too: one does, so that their order is known.
     is_operator: bool,
     lines: Vec<Line>,
+    sendings: Sendings,
     dice: Dice,
 }
 
@@ -64,13 +69,15 @@ struct Work<'a> {
 
 impl AppServer {
     pub fn new(app: &str, is_operator: bool, dice: Dice) -> AppServer {
-        AppServer { app: app.into(), is_operator, lines: Vec::new(), dice }
+        AppServer { app: app.into(), is_operator, lines: Vec::new(), sendings: Sendings::default(), dice }
     }
 
     /// The app is on this device too, which is enrolled as `identity`. If the device was somebody else
     /// before, all that was registered is gone.
     pub fn use_device(&mut self, device: &str, user: &str, identity: &State) {
         if let Some(line) = self.lines.iter_mut().find(|line| line.device == device) {
+            // What was asked for before is not asked for again: the device's tokens are dead.
+            self.sendings.take_unanswered();
             line.registration.unregistered();
             line.identity = identity.clone();
             return;
@@ -97,7 +104,7 @@ impl AppServer {
     }
 
     fn act(&mut self, api: &Api, shared: &Shared) -> Result<(), Unanswered> {
-        let AppServer { app, is_operator, lines, dice } = self;
+        let AppServer { app, is_operator, lines, sendings, dice } = self;
         let work = Work { api, shared, app };
         let at = dice.index(lines.len());
         let line = &mut lines[at];
@@ -108,16 +115,17 @@ impl AppServer {
             12..17 if *is_operator => work.broadcast(dice),
             17..25 => {
                 let user = line.user.clone();
-                work.notify_user(lines, &user, dice)
+                work.notify_user(lines, &user, sendings, dice)
             }
             _ if line.registration.token().is_none() => work.register(line),
-            _ => work.notify(line, shape(dice), dice).map(drop),
+            _ => work.notify(line, shape(dice), sendings, dice).map(drop),
         }
     }
 
     /// After a restart: what was registered still is, and what was unregistered is dead.
     pub fn check_tokens(&mut self, api: &Api, shared: &Shared) -> Result<(), Unanswered> {
         let work = Work { api, shared, app: &self.app };
+        work.repeat(&mut self.sendings)?;
         for line in &mut self.lines {
             if line.registration.living().is_some() {
                 work.register(line)?;
@@ -130,12 +138,20 @@ impl AppServer {
     /// Posts a message to a device by a token; its number. All that was queued for the device comes
     /// before it.
     pub fn mark(&mut self, device: &str, api: &Api, shared: &Shared) -> Result<usize, Unanswered> {
-        let AppServer { app, lines, dice, .. } = self;
+        let AppServer { app, lines, sendings, dice, .. } = self;
         let work = Work { api, shared, app };
         let line = lines.iter_mut().find(|line| line.device == device).expect("all devices have a line");
         work.register(line)?;
         let expires = Timestamp::now() + LIFE;
-        work.notify(line, Shape { tag: None, clears: false, expires }, dice)
+        work.notify(line, Shape { tag: None, clears: false, expires }, sendings, dice)
+    }
+
+    /// Holds what the server says of messages against the ledger; see [`Sendings::check`].
+    pub fn check_states(&self, is_settled: bool, api: &Api, shared: &Shared) -> Result<(), Unanswered> {
+        let living = self.lines.iter().filter(|line| line.registration.living().is_some());
+        let tokens =
+            living.flat_map(|line| line.registration.living().into_iter().chain(line.user_token.as_deref()));
+        self.sendings.check(&tokens.collect::<Vec<_>>(), is_settled, api, shared)
     }
 }
 
@@ -155,8 +171,8 @@ fn in_the_future(life: Duration) -> Timestamp {
 }
 
 impl Work<'_> {
-    fn ask(&self, path: &str, credential: Option<&str>, body: &Value) -> Result<Reply, Unanswered> {
-        self.api.post(path, credential, body).inspect_err(|problem| {
+    fn ask(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Reply, Unanswered> {
+        self.api.post(path, headers, body).inspect_err(|problem| {
             self.shared.failed(self.app, &format!("POST {path}: {problem}"));
         })
     }
@@ -164,7 +180,8 @@ impl Work<'_> {
     /// Asks for something about the app in a device's name.
     fn ask_as(&self, line: &Line, path: &str) -> Result<Reply, Unanswered> {
         let body = json!({ "deviceid": line.identity.device.as_str(), "appid": self.app });
-        self.ask(path, Some(&line.identity.credential.reveal()), &body)
+        let credential = bearer(&line.identity.credential.reveal());
+        self.ask(path, &[("Authorization", &credential)], &body)
     }
 
     fn check(&self, line: &Line, verdict: Result<(), &str>) {
@@ -199,7 +216,7 @@ impl Work<'_> {
             let body = json!({
                 "token": token, "appid": self.app, "expire_on": in_the_future(LIFE).to_string(), "data": 0,
             });
-            match self.ask("/notify", None, &body)? {
+            match self.ask("/notify", &[], &body)? {
                 Reply::Refused(label) if label == "unknown-token" => {}
                 _ => self.check(line, Err("a dead token lives")),
             }
@@ -208,42 +225,113 @@ impl Work<'_> {
     }
 
     /// Posts to a device by its token; the message's number.
-    fn notify(&self, line: &mut Line, shape: Shape, dice: &mut Dice) -> Result<usize, Unanswered> {
+    fn notify(
+        &self,
+        line: &mut Line,
+        shape: Shape,
+        sendings: &mut Sendings,
+        dice: &mut Dice,
+    ) -> Result<usize, Unanswered> {
         let token = line.registration.token().unwrap_or_default().to_owned();
-        let number = self.enter(line, &shape);
-        let reply = self.post(&token, &shape, [(&*line.device, number)].into(), dice);
-        self.shared.with(|ledger| ledger.answered(number, outcome(&reply)));
-        let is_known = !is_unknown(&reply?);
-        let verdict = line.registration.tried(is_known);
+        let copy = Copy { is_certain: true, ..self.copy(line, &shape) };
+        let number = copy.number;
+        let reply = self.send(token, &shape, vec![copy], sendings, dice)?;
+        let verdict = line.registration.tried(!is_unknown(&reply));
         self.check(line, verdict);
         Ok(number)
     }
 
     /// Posts to all devices of a user that have the app, if any has it for certain. Each copy is a message
-    /// of its own in the ledger; whether there is one for a device that may have the app nobody is told.
-    fn notify_user(&self, lines: &[Line], user: &str, dice: &mut Dice) -> Result<(), Unanswered> {
+    /// of its own in the ledger.
+    fn notify_user(
+        &self,
+        lines: &[Line],
+        user: &str,
+        sendings: &mut Sendings,
+        dice: &mut Dice,
+    ) -> Result<(), Unanswered> {
         let lines = || lines.iter().filter(|line| line.user == user);
         let Some(living) = lines().find(|line| line.registration.living().is_some()) else { return Ok(()) };
-        let Some(token) = &living.user_token else {
+        let Some(token) = living.user_token.clone() else {
             self.check(living, Err("no user token came"));
             return Ok(());
         };
         let shape = shape(dice);
         let may_have_it = lines().filter(|line| line.registration.may_live());
-        let copies: Vec<(&Line, usize)> = may_have_it.map(|line| (line, self.enter(line, &shape))).collect();
-        let numbers = copies.iter().map(|(line, number)| (&*line.device, *number)).collect();
-        let reply = self.post(token, &shape, numbers, dice);
-        for (line, number) in copies {
-            let outcome = match outcome(&reply) {
-                Outcome::Accepted if line.registration.living().is_none() => Outcome::Unanswered,
-                outcome => outcome,
-            };
-            self.shared.with(|ledger| ledger.answered(number, outcome));
-        }
-        if is_unknown(&reply?) {
+        let copies = may_have_it.map(|line| self.copy(line, &shape)).collect();
+        if is_unknown(&self.send(token, &shape, copies, sendings, dice)?) {
             self.check(living, Err("the user token is unknown, though the app is registered"));
         }
         Ok(())
+    }
+
+    /// Posts one message, by the old path or by the new one, and enters how it came out on each device.
+    fn send(
+        &self,
+        token: String,
+        shape: &Shape,
+        copies: Vec<Copy>,
+        sendings: &mut Sendings,
+        dice: &mut Dice,
+    ) -> Result<Reply, Unanswered> {
+        let body = self.body(&token, shape, &copies, dice);
+        if dice.one_in(2) {
+            let reply = self.ask("/notify", &[], &body);
+            copies.iter().for_each(|copy| self.answered(copy, &reply));
+            return reply;
+        }
+        // Numbers are given once, and so make keys.
+        let key = copies[0].number.to_string();
+        let request = Request { token, key, body, copies };
+        let reply = self.ask_for(&request);
+        if let Ok(Reply::Granted(answer)) = &reply
+            && dice.one_in(REPEATS)
+        {
+            self.check_repeated(&request, answer);
+        }
+        sendings.answered(request, &reply, self.shared);
+        reply
+    }
+
+    fn ask_for(&self, request: &Request) -> Result<Reply, Unanswered> {
+        self.ask("/v1/messages", &[("Idempotency-Key", &request.key)], &request.body)
+    }
+
+    /// The same again brings the same answer.
+    fn check_repeated(&self, request: &Request, answer: &Value) {
+        if let Ok(Reply::Granted(again)) = self.ask_for(request)
+            && again == *answer
+        {
+            return;
+        }
+        self.shared.failed(self.app, &format!("{answer} is not what the same request brings again"));
+    }
+
+    /// Makes a request again that stayed without an answer, and enters how it came out.
+    fn repeat(&self, sendings: &mut Sendings) -> Result<(), Unanswered> {
+        let Some(request) = sendings.take_unanswered() else { return Ok(()) };
+        let reply = self.ask_for(&request);
+        sendings.answered(request, &reply, self.shared);
+        reply.map(drop)
+    }
+
+    /// On the old path nobody is told which devices a message is queued for.
+    fn answered(&self, copy: &Copy, reply: &Result<Reply, Unanswered>) {
+        let outcome = match outcome(reply) {
+            Outcome::Accepted if !copy.is_certain => Outcome::Unanswered,
+            outcome => outcome,
+        };
+        self.shared.with(|ledger| ledger.answered(copy.number, outcome));
+    }
+
+    /// What a message is on one device.
+    fn copy(&self, line: &Line, shape: &Shape) -> Copy {
+        Copy {
+            device: line.device.clone(),
+            device_id: line.identity.device.as_str().to_owned(),
+            number: self.enter(line, shape),
+            is_certain: line.registration.living().is_some(),
+        }
     }
 
     /// A message's number in the ledger.
@@ -255,14 +343,8 @@ impl Work<'_> {
         })
     }
 
-    /// Posts one message, which has a number for each device.
-    fn post(
-        &self,
-        token: &str,
-        shape: &Shape,
-        numbers: BTreeMap<&str, usize>,
-        dice: &mut Dice,
-    ) -> Result<Reply, Unanswered> {
+    fn body(&self, token: &str, shape: &Shape, copies: &[Copy], dice: &mut Dice) -> Value {
+        let numbers: BTreeMap<&str, usize> = copies.iter().map(|copy| (&*copy.device, copy.number)).collect();
         let mut body = json!({
             "token": token, "appid": self.app, "expire_on": shape.expires.to_string(),
             "clear_pending": shape.clears, "data": { "numbers": numbers, "padding": padding(dice) },
@@ -270,7 +352,7 @@ impl Work<'_> {
         if let Some(tag) = &shape.tag {
             body["replace_tag"] = tag.as_str().into();
         }
-        self.ask("/notify", None, &body)
+        body
     }
 
     fn broadcast(&self, dice: &mut Dice) -> Result<(), Unanswered> {
@@ -279,7 +361,7 @@ impl Work<'_> {
         let mut data = json!({});
         data[IMAGE] = json!({ "number": number, "padding": padding(dice) });
         let body = json!({ "channel": "system", "expire_on": expires.to_string(), "data": data });
-        let reply = self.ask("/broadcast", Some(self.api.operator_key()), &body);
+        let reply = self.ask("/broadcast", &[("Authorization", &bearer(self.api.operator_key()))], &body);
         self.shared.with(|ledger| ledger.broadcast_answered(number, outcome(&reply)));
         reply.map(drop)
     }

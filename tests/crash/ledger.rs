@@ -17,11 +17,15 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lomiri_push::base::{MessageId, Payload};
 use lomiri_push::session::device::{self, Broadcast};
 use serde_json::Value;
+
+/// Wire 1 tells expiry in whole seconds, rounded down: so much earlier a message may be dropped.
+pub const EXPIRY_STEP: Duration = Duration::from_secs(1);
 
 /// The order in which the ledger was told of things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +78,14 @@ struct Cast {
     outcome: Outcome,
 }
 
+/// What the server says of a message on a device.
+#[derive(Debug)]
+pub struct State {
+    pub status: String,
+    /// Whether it says when the device had it.
+    pub is_delivered: bool,
+}
+
 /// What a device keeps over its sessions.
 #[derive(Debug, Default)]
 struct Mailbox {
@@ -105,6 +117,8 @@ pub struct Counts {
     pub unanswered: usize,
     /// Messages and broadcasts that devices stored.
     pub stored: usize,
+    /// States that were asked for.
+    pub states: usize,
     /// Messages that came again although they were stored: acks that a crash swallowed.
     pub again: usize,
 }
@@ -116,6 +130,7 @@ impl AddAssign for Counts {
         self.unanswered += more.unanswered;
         self.stored += more.stored;
         self.again += more.again;
+        self.states += more.states;
     }
 }
 
@@ -242,6 +257,31 @@ impl Ledger {
             self.complain(format!("{} was lost", self.describe(number)));
         }
         self.check_broadcasts(device, now);
+    }
+
+    /// Holds what the server says of a message against what has happened; nobody posts meanwhile. False if
+    /// the server has not heard yet that the device has it, which is a complaint if it `must` have.
+    pub fn check_state(&mut self, number: usize, state: &State, must: bool) -> bool {
+        let Message { post, fate, is_stored, .. } = &self.messages[number];
+        let is_dropped = matches!(fate, Fate::Dropped { .. } | Fate::Doubtful { .. });
+        let has_expired = post.expires <= Timestamp::now() + EXPIRY_STEP;
+        let is_heard = state.status != "queued" || !is_stored || has_expired;
+        let is_told_delivered = state.is_delivered && !is_stored && !has_expired;
+        let is_true = match state.status.as_str() {
+            _ if is_told_delivered => false,
+            "queued" => !matches!(fate, Fate::Dropped { .. }) || has_expired,
+            "delivered" => *is_stored,
+            "expired" => has_expired,
+            "replaced" => is_dropped && post.tag.is_some(),
+            "cleared" | "revoked" => is_dropped,
+            _ => false,
+        };
+        let is_known = is_heard || !must;
+        if !is_true || !is_known {
+            self.complain(format!("{} is told to be {state:?}", self.describe(number)));
+        }
+        self.counts.states += 1;
+        is_heard
     }
 
     /// Whether a device has all messages that it must have by now.

@@ -18,6 +18,7 @@ mod place;
 mod players;
 mod registration;
 mod run;
+mod sendings;
 mod shared;
 #[path = "../store/small_disk.rs"]
 mod small_disk;
@@ -124,12 +125,12 @@ impl AddAssign for Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { rounds, full_disk_rounds, kills, device_kills, counts } = self;
-        let Counts { accepted, refused, unanswered, stored, again } = counts;
+        let Counts { accepted, refused, unanswered, stored, again, states } = counts;
         write!(
             f,
             "{rounds} rounds and {full_disk_rounds} of a full disk; server killed {kills} times, devices \
              {device_kills} times; {accepted} posts accepted, {refused} refused, {unanswered} unanswered; \
-             {stored} stored, {again} came again"
+             {stored} stored, {again} came again; {states} states asked for"
         )
     }
 }

@@ -10,7 +10,7 @@ use super::api::Api;
 use super::app_server::AppServer;
 use super::device::{DEVICES, Device};
 use super::dice::Dice;
-use super::ledger::Ledger;
+use super::ledger::{EXPIRY_STEP, Ledger};
 use super::outside::server::{Listening, Server};
 use super::place::Place;
 use super::shared::Shared;
@@ -23,9 +23,6 @@ const MARKER_APP: &str = "marker";
 const ANSWERS_MAX: u64 = 400;
 /// How long after the last of these, at most: the time of a few batches.
 const KILL_DELAY_US_MAX: u64 = 5_000;
-
-/// Wire 1 tells expiry in whole seconds, rounded down: so much earlier a message may be dropped.
-const EXPIRY_STEP: Duration = Duration::from_secs(1);
 
 /// In one round of so many a device is revoked.
 const REVOCATIONS: u64 = 4;
@@ -153,6 +150,7 @@ impl Players {
                 scope.spawn(|| device.stay(stage));
             }
             check_devices(marker, &names, stage);
+            check_states(app_servers, false, stage);
             let goal = stage.shared.with(|ledger| ledger.counts().accepted) + answers;
             let load = |app_server: &mut AppServer| app_server.load(&stage.api(), stage.shared);
             let working = app_servers.iter_mut().map(|app_server| scope.spawn(move || load(app_server)));
@@ -172,6 +170,7 @@ impl Players {
             }
             let names = DEVICES.map(|(name, ..)| name);
             check_devices(&mut self.marker, &names, stage);
+            check_states(&self.app_servers, true, stage);
             // A second mark comes only after the ack of all that came before it.
             check_devices(&mut self.marker, &names, stage);
             stage.shared.expect_end(true);
@@ -188,6 +187,14 @@ impl Players {
             // What was not answered is in the ledger.
             let _ = app_server.check_tokens(&api, stage.shared);
         }
+    }
+}
+
+fn check_states(app_servers: &[AppServer], is_settled: bool, stage: &Stage<'_>) {
+    let api = stage.api();
+    for app_server in app_servers {
+        // What was not answered is in the ledger.
+        let _ = app_server.check_states(is_settled, &api, stage.shared);
     }
 }
 
