@@ -7,16 +7,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lomiri_push::api::{Conversation, Line, Options, Request, State};
-use lomiri_push::base::{AppId, DeviceId, MessageId, Monotonic, Now, Payload, Seq, SessionId, Urgency, Wall};
+use lomiri_push::api::{Conversation, Line, Options, Reply, Request, State};
+use lomiri_push::base::{
+    AppId, Credential, DeviceId, MessageId, Monotonic, Now, Payload, Seq, SessionId, Urgency, Wall,
+};
 use lomiri_push::protocol::wire0::{self, Notification, ServerMessage};
 use lomiri_push::protocol::wire1::{self, AppNumber, SERVER_BODY_BYTES_MAX, ServerFrame};
-use lomiri_push::queue::{Address, Answer, Command, Limits, Notify, PendingMessage};
+use lomiri_push::queue::{
+    Address, Answer, Command, Limits, Notify, PendingMessage, Sent, Status, Submission,
+};
 use lomiri_push::store::{DurableQueue, Memory};
 
 use super::script::Script;
 
-const PATHS: [&str; 4] = ["/notify", "/broadcast", "/register", "/unregister"];
+/// What can be posted to.
+pub const PATHS: [&str; 7] = [
+    "/notify",
+    "/broadcast",
+    "/register",
+    "/unregister",
+    "/v1/messages",
+    "/v1/registrations",
+    "/v1/enrolment-codes",
+];
+/// Most messages of one request.
+const MESSAGES_MAX: usize = 500;
+/// The operator's, and any device's.
+const CREDENTIAL: [u8; 32] = [1; 32];
 const PAYLOAD_BYTES_MAX: usize = 4 * 1024;
 const REPLACE_TAG_BYTES_MAX: usize = 128;
 const NOW: Now = Now { monotonic: Monotonic(Duration::ZERO), wall: Wall(1_800_000_000_000) };
@@ -33,20 +50,41 @@ pub fn check(input: &[u8]) {
 /// The command that a POST makes, unless it is refused.
 fn ask(path: &str, body: &[u8]) -> Option<Command> {
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let bearer = Credential::new(CREDENTIAL).reveal();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
     let mut conversation = Conversation::new(Arc::new(options()), Line::Private, NOW);
     conversation.handle_bytes(&[head.as_bytes(), body].concat(), NOW);
     match conversation.poll_request() {
-        Some(Request::Queue(command)) => Some(command),
+        Some(Request::Queue(command)) => {
+            if let Command::Send(submissions) = &command {
+                check_answer(conversation, submissions.len());
+            }
+            Some(command)
+        }
         Some(Request::Stats) => panic!("nobody asked for counters"),
         None => {
             let answer = conversation.poll_transmit(NOW).expect("a refusal is told");
-            assert!(answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+            // No codes are made here, for the server does not know where it is.
+            let is_without_codes = path == "/v1/enrolment-codes" && answer.starts_with(b"HTTP/1.1 503");
+            assert!(answer.starts_with(b"HTTP/1.1 4") || is_without_codes, "{answer:?}");
             assert_ne!(conversation.state(), State::Finished, "the refusal must arrive");
             None
         }
     }
+}
+
+/// What is told of messages that were sent is one answer, however many they are.
+fn check_answer(mut conversation: Conversation, count: usize) {
+    assert!(count <= MESSAGES_MAX);
+    let device: DeviceId = "carol".parse().expect("an id");
+    let sent = || Sent { id: MessageId([7; 16]), devices: vec![(device.clone(), Status::Queued)] };
+    let answers = (0..count).map(|_| Ok(sent())).collect();
+    conversation.handle_reply(Reply::Queue(Answer::Sent(answers)), NOW);
+    let answer = conversation.poll_transmit(NOW).expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
 }
 
 fn options() -> Options {
@@ -57,7 +95,7 @@ fn options() -> Options {
         hosts: Vec::new(),
         domain: String::new(),
         is_auth_required: false,
-        operator: None,
+        operator: Some(Credential::new(CREDENTIAL).digest()),
         enrolling: None,
         stats: None,
     }
@@ -66,9 +104,19 @@ fn options() -> Options {
 fn check_command(command: Command) {
     match command {
         Command::Notify(notify) => check_notify(notify),
+        Command::Send(submissions) => submissions.into_iter().for_each(check_submission),
         Command::Broadcast { expires, payload, .. } => check_dated(expires, &payload),
         Command::Register { .. } | Command::Unregister { .. } => {}
         other => panic!("no path makes {other:?}"),
+    }
+}
+
+/// The queue is asked about what has expired only if it may have had it before.
+fn check_submission(submission: Submission) {
+    let is_live = submission.notify.expires > NOW.wall;
+    assert!(is_live || submission.repeat.is_some(), "what is over is refused");
+    if is_live {
+        check_notify(submission.notify);
     }
 }
 

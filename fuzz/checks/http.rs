@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lomiri_push::api::{Conversation, Line, Options, Reply, Request, State, StatsCredential};
-use lomiri_push::base::{Now, Payload, Token, Wall};
-use lomiri_push::queue::{Answer, Refusal, Registered};
+use lomiri_push::base::{Credential, DeviceId, MessageId, Now, Payload, Token, Wall};
+use lomiri_push::queue::{Answer, Devices, Refusal, Registered, Sent, Status};
 
 use super::script::{Script, Step};
 
@@ -226,7 +226,7 @@ fn options() -> Options {
         hosts: vec!["push.example:443".into()],
         domain: "push.example".into(),
         is_auth_required: false,
-        operator: None,
+        operator: Some(Credential::new([1; 32]).digest()),
         enrolling: None,
         stats: Some(StatsCredential::new("ops", "secret")),
     }
@@ -235,7 +235,7 @@ fn options() -> Options {
 /// Whatever the server may say, whether it fits what was asked or not.
 fn reply(number: u8) -> Reply {
     let refused = |refusal| Reply::Queue(Answer::Refused(refusal));
-    match number % 10 {
+    match number % 14 {
         0 => Reply::Busy,
         1 => Reply::Queue(Answer::Done),
         2 => Reply::Queue(Answer::Registered(Registered { token: Token([number; 16]), user_token: None })),
@@ -245,6 +245,15 @@ fn reply(number: u8) -> Reply {
         6 => refused(Refusal::UnknownChannel),
         7 => refused(Refusal::PastExpiration),
         8 => refused(Refusal::TooManyPending(Payload::from_json(b"[1]").ok())),
-        _ => refused(Refusal::Unavailable),
+        9 => refused(Refusal::Unavailable),
+        10 => refused(Refusal::TooManyRequests { retry_after: Duration::from_secs(number.into()) }),
+        11 => Reply::Queue(Answer::Sent(vec![Ok(sent()), Err(Refusal::AnotherRequest)])),
+        12 => Reply::Queue(Answer::AppKey(Credential::new([number; 32]))),
+        _ => Reply::Queue(Answer::Devices(Devices { devices: Vec::new(), more: true })),
     }
+}
+
+fn sent() -> Sent {
+    let device: DeviceId = "carol".parse().expect("an id");
+    Sent { id: MessageId([7; 16]), devices: vec![(device, Status::Queued)] }
 }
