@@ -78,7 +78,7 @@ impl Prepared {
 }
 
 /// A connection that is opened like this.
-fn open(rig: &Rig, connect: impl Into<Connect>) -> Device {
+pub fn open(rig: &Rig, connect: impl Into<Connect>) -> Device {
     let secured = Secured::connect(rig.addresses.devices, &rig.trust);
     Device::with(secured, Options { exchange_timeout: PATIENCE, ..Options::new(connect.into()) })
 }
@@ -87,12 +87,12 @@ fn on_wire0(device: &DeviceId, authorization: &str) -> wire0::Connect {
     wire0::Connect { authorization: authorization.into(), ..wire0::Connect::new(device.clone()) }
 }
 
-fn on_wire1(device: &DeviceId, credential: &[u8]) -> wire1::Connect {
+pub fn on_wire1(device: &DeviceId, credential: &[u8]) -> wire1::Connect {
     let connect = wire1::Connect::new(device.clone(), Duration::from_secs(3_600));
     wire1::Connect { credential: credential.to_vec(), ..connect }
 }
 
-fn assert_let_in(device: &mut Device) {
+pub fn assert_let_in(device: &mut Device) {
     let event = device.next_event();
     assert!(matches!(event, Event::Connected { .. }), "{event:?}");
 }

@@ -13,3 +13,4 @@ mod peers;
 mod rig;
 mod sessions;
 mod slow_disk;
+mod v1;
