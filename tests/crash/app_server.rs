@@ -236,8 +236,11 @@ impl Work<'_> {
         let copy = Copy { is_certain: true, ..self.copy(line, &shape) };
         let number = copy.number;
         let reply = self.send(token, &shape, vec![copy], sendings, dice)?;
-        let verdict = line.registration.tried(!is_unknown(&reply));
-        self.check(line, verdict);
+        // Other refusals may come before anyone looks for the token.
+        if is_unknown(&reply) || matches!(reply, Reply::Granted(_)) {
+            let verdict = line.registration.tried(!is_unknown(&reply));
+            self.check(line, verdict);
+        }
         Ok(number)
     }
 

@@ -107,7 +107,12 @@ impl Players {
         let delay = Duration::from_micros(self.dice.below(KILL_DELAY_US_MAX));
         self.load(stage, |_| {
             thread::sleep(delay);
+            let is_well = stage.shared.with(|ledger| ledger.complaints().is_empty());
             stage.shared.expect_end(true);
+            if !is_well {
+                // If it stumbles it says why when it stops.
+                let _ = server.terminate();
+            }
             server.kill();
         });
     }
