@@ -102,6 +102,20 @@ fn the_ways_in_which_a_message_goes_unseen_are_told_apart() {
 }
 
 #[test]
+fn what_a_device_brings_along_was_delivered_though_it_has_expired_here() {
+    let mut world = world();
+    let phone = world.enrol("carol");
+    let token = world.tokens(&phone, "chatter").token;
+    let soon = world.now.wall + Duration::from_secs(10);
+    let id = send(&mut world, Notify { expires: soon, ..to_token(token, "1") }).expect("room").id;
+    world.wait(Duration::from_secs(10));
+    assert_eq!(status(&mut world, id, token), Status::Expired);
+    let ids = vec![id, MessageId::new(id.seq(), [0; 8])];
+    world.promise([Command::Stored { device: phone.device.clone(), ids }]);
+    assert_eq!(status(&mut world, id, token), Status::Delivered);
+}
+
+#[test]
 fn each_device_of_a_user_has_a_fate_of_its_own() {
     let mut world = World::new(Limits { messages_per_app_max: 1, ..Limits::default() });
     let (phone, tablet) = (world.enrol("carol"), world.enrol("carol"));

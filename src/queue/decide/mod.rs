@@ -141,7 +141,7 @@ impl Queue {
             Command::UnbindApp { app } => self.unbind_app(&app).into(),
             Command::BoundApps => Decision::Answer(self.bound_apps()),
             Command::Acked { device, seqs } => Decision::Answer(self.ack(&device, &seqs)),
-            Command::Stored { device, ids } => Decision::Stored { device, ids },
+            Command::Stored { device, ids } => self.stored(device, ids),
             Command::Receipt { device, receipt } => Decision::Answer(self.hear(&device, &receipt)),
             Command::Fetch { device, session, after, least, messages_max } => {
                 Decision::Fetch { device, session, wanted: Wanted { after, least, messages_max } }
@@ -203,13 +203,25 @@ impl Queue {
         Answer::Done
     }
 
-    fn hear(&mut self, device: &DeviceId, receipt: &Receipt) -> Answer {
-        let seq = receipt.message.seq();
-        let is_known = self.fates.get(seq).is_some_and(|tracked| tracked.id == receipt.message);
-        if let Some(device) = self.devices.find(device).filter(|_| is_known) {
-            self.note(device, seq, Change::Told(receipt.outcome));
+    /// Of what is tracked that is known at once, though it may have expired here meanwhile.
+    fn stored(&mut self, device: DeviceId, ids: Vec<MessageId>) -> Decision {
+        for &id in &ids {
+            self.note_of(&device, id, Change::Stored);
         }
+        Decision::Stored { device, ids }
+    }
+
+    fn hear(&mut self, device: &DeviceId, receipt: &Receipt) -> Answer {
+        self.note_of(device, receipt.message, Change::Told(receipt.outcome));
         Answer::Done
+    }
+
+    /// Takes a device's word about a message, if the device knows its whole id.
+    fn note_of(&mut self, device: &DeviceId, message: MessageId, change: Change) {
+        let is_known = self.fates.get(message.seq()).is_some_and(|tracked| tracked.id == message);
+        if let Some(device) = self.devices.find(device).filter(|_| is_known) {
+            self.note(device, message.seq(), change);
+        }
     }
 }
 
