@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use lomiri_push::base::{DeviceId, Payload, Seq, Urgency, Wall};
+use lomiri_push::base::{DeviceId, Now, Payload, Seq, Urgency, Wall};
 use lomiri_push::queue::{Address, Command, Event, Limits, Notify, Queue, Wanted};
 
 /// Messages pending, one a device.
@@ -42,7 +42,7 @@ fn turn(queue: &mut Queue, commands: Vec<Command>) -> Vec<Event> {
         drawn += 1;
         bytes.copy_from_slice(&drawn.to_be_bytes()[..bytes.len()]);
     };
-    queue.begin(Wall(1), u64::MAX);
+    queue.begin(Now { wall: Wall(1), ..Now::default() }, u64::MAX);
     for command in commands {
         black_box(queue.decide(command, &mut random));
     }

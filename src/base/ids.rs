@@ -13,7 +13,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 pub const DEVICE_ID_BYTES_MAX: usize = 128;
 /// Longest app id, in bytes: what one length byte can say.
 pub const APP_ID_BYTES_MAX: usize = 255;
-
 /// Longest user id, in bytes: room for a mail address.
 pub const USER_ID_BYTES_MAX: usize = 128;
 
@@ -70,8 +69,7 @@ pub struct Seq(pub u64);
 pub struct MessageId(pub [u8; 16]);
 
 /// What an app server addresses: 128 random bits that stand for one app, on one device or on all of one
-/// user's. A secret:
-/// it has no `Display`, and `Debug` hides it.
+/// user's. A secret: it has no `Display`, and `Debug` hides it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub [u8; 16]);
 

@@ -61,7 +61,8 @@ pub enum Action {
     /// The device is at home on another shard: hand the connection and its session over.
     Move(SessionKey, ShardId, Traveller),
     /// For the queue. A `Fetch` is answered by [`Broker::handle_page`], an `Admit` by
-    /// [`Broker::handle_admission`], an `Enrol` by [`Broker::handle_enrolment`], an `Acked`, a `Stored` or a `Receipt` not at all.
+    /// [`Broker::handle_admission`], an `Enrol` by [`Broker::handle_enrolment`], an `Acked`, a `Stored` or a
+    /// `Receipt` not at all.
     Command(Command),
 }
 

@@ -74,8 +74,8 @@ pub enum Refusal {
     UnknownChannel,
     /// The expiry passed between the API's check and the queue's.
     PastExpiration,
-    /// As many as allowed are pending for this app and device; with the newest of them, where
-    /// [`Command::Notify`] named one device.
+    /// As many as allowed are pending for this app and device; with the newest of them, except in the
+    /// answer to [`Command::Send`]. Of several devices the first one's.
     TooManyPending(Option<Payload>),
     /// The queue as a whole is at a bound, the disk is at its floor, the store has failed, or the
     /// system's clock is so far behind the last time stored that this command may be in time or not.

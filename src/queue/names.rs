@@ -7,11 +7,11 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use hashbrown::HashTable;
 use slab::Slab;
 
-/// A device's key, for as long as something is registered or pending for it.
+/// A device's key, for as long as it is enrolled, or something is registered, pending or tracked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct DeviceKey(u32);
 
-/// An app's key, for as long as something is registered or pending for it on any device.
+/// An app's key, for as long as something is registered, pending or tracked for it on any device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AppKey(u32);
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{AppId, ChannelId, DeviceId, Digest, Seq, Token, UserId, Wall};
+use crate::base::{AppId, ChannelId, DeviceId, Digest, Monotonic, Now, Seq, Token, UserId, Wall};
 
 use super::answer::{Broadcast, Channel, Event, PendingMessage, Status};
 use super::enrolments::{Codes, Enrolments};
@@ -69,6 +69,8 @@ pub struct Queue {
     pub(super) now: Wall,
     /// The system's time.
     pub(super) clock: Wall,
+    /// What rates are counted by: it goes on while the wall clock stands still because it was set back.
+    pub(super) monotonic: Monotonic,
     pub(super) free_disk_bytes: u64,
     gathered: Gathered,
 }
@@ -111,9 +113,9 @@ pub struct Counts {
     pub messages: usize,
     /// Bytes of their rows.
     pub bytes: u64,
-    /// Devices for which something is registered or pending.
+    /// Devices that are enrolled, or for which something is registered, pending or tracked.
     pub devices: usize,
-    /// Apps of which something is registered or pending on any device.
+    /// Apps of which something is registered, pending or tracked on any device.
     pub apps: usize,
     /// Registrations: apps on devices.
     pub registrations: usize,
@@ -144,6 +146,7 @@ impl Queue {
             head: Head { next_seq: Seq(1), ..Head::default() },
             now: Wall::default(),
             clock: Wall::default(),
+            monotonic: Monotonic::default(),
             free_disk_bytes: u64::MAX,
             gathered: Gathered::default(),
         }
@@ -152,9 +155,10 @@ impl Queue {
     /// Starts a turn at `now`, with so many bytes free on the store's disk. The wall clock counts as
     /// no earlier than the last one stored: a board that boots in 1970 revives nothing. Some of what
     /// has expired goes now; call again at [`next_deadline`](Queue::next_deadline) for more.
-    pub fn begin(&mut self, now: Wall, free_disk_bytes: u64) {
-        self.clock = now;
-        self.now = now.max(self.head.wall);
+    pub fn begin(&mut self, now: Now, free_disk_bytes: u64) {
+        self.clock = now.wall;
+        self.now = now.wall.max(self.head.wall);
+        self.monotonic = now.monotonic;
         self.free_disk_bytes = free_disk_bytes;
         self.expire_messages();
         self.expire_broadcasts();

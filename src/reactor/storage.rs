@@ -164,7 +164,8 @@ impl<S: Store> Storage<S> {
             (Asker::Shard(shard), Answer::Enrolment(enrolment)) => {
                 self.tell_shard(shard, ToShard::Enrolment(enrolment), told);
             }
-            // An ack is answered by nothing. A refused fetch means that the server is about to stop.
+            // Acks and receipts are answered by nothing. A refused question means that the server is about
+            // to stop.
             (Asker::Shard(_), _) => {}
         }
     }

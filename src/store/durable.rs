@@ -28,8 +28,8 @@ pub struct DurableQueue<S> {
 /// What a call of [`DurableQueue::handle`] leads to.
 #[derive(Debug, Default)]
 pub struct Outcomes {
-    /// One for each command, in their order. [`Command::Acked`] and
-    /// [`Command::Stored`] have one too, for which nobody waits.
+    /// One for each command, in their order. [`Command::Acked`], [`Command::Stored`] and
+    /// [`Command::Receipt`] have one too, for which nobody waits.
     pub answers: Vec<Answer>,
     /// What the shards are to be told. A message may be told here and stand in a page among the
     /// answers: pages are read last.
@@ -60,7 +60,7 @@ impl<S: Store> DurableQueue<S> {
     }
 
     fn begin(&mut self, now: Now) -> Result<(), StoreError> {
-        self.queue.begin(now.wall, self.store.free_disk_bytes()?);
+        self.queue.begin(now, self.store.free_disk_bytes()?);
         let lag = self.queue.clock_lag();
         if let Some(lag) = lag.filter(|_| !self.is_clock_behind) {
             let lag = format_duration(Duration::from_secs(lag.as_secs()));

@@ -22,7 +22,7 @@ fn large(clear_pending: bool) -> Command {
 
 /// One turn of the queue, its batches written one by one.
 fn turn(queue: &mut Queue, store: &mut Memory, commands: impl IntoIterator<Item = Command>) -> Vec<Batch> {
-    queue.begin(NOW, u64::MAX);
+    queue.begin(Now { wall: NOW, ..Now::default() }, u64::MAX);
     let mut random = Seeded(store.rows_mut().len() as u64);
     for command in commands {
         queue.decide(command, &mut |bytes| random.fill(bytes));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::Token;
+use lomiri_push::base::{Token, Wall};
 use lomiri_push::queue::{Address, Command, Limits, Notify, Rate, Rates, Refusal};
 
 use super::world::{World, notify};
@@ -30,6 +30,18 @@ fn a_token_over_its_rate_is_told_when_to_come_back() {
     world.promise([to(other, "chatter")]);
     world.wait(Duration::from_secs(1));
     world.promise([to(one, "chatter")]);
+}
+
+#[test]
+fn a_token_gets_its_rate_back_though_the_clock_was_set_back() {
+    let mut world = world(Rates { token: Some(SLOW), ..Rates::default() });
+    let token = world.token("carol", "chatter");
+    world.wait(Duration::from_secs(3_600));
+    world.promise([to(token, "chatter"), to(token, "chatter")]);
+    world.now.wall = Wall(1_000);
+    assert_eq!(world.refusal(to(token, "chatter")), too_many(1));
+    world.wait(Duration::from_secs(1));
+    world.promise([to(token, "chatter")]);
 }
 
 #[test]

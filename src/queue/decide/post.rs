@@ -133,7 +133,7 @@ impl Queue {
     /// then against none, for it costs next to nothing.
     fn check_rates(&mut self, notify: &Notify) -> Result<(), Refusal> {
         let Address::Token(token) = notify.to else { return Ok(()) };
-        let (rates, now) = (self.limits.rates, Duration::from_millis(self.now.0));
+        let (rates, now) = (self.limits.rates, self.monotonic.0);
         let user = rates.user.and_then(|rate| Some((rate, self.user_behind(token)?)));
         let waits = [
             rates.token.map(|rate| self.by_token.wait(&token, rate, now)),
