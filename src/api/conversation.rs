@@ -287,8 +287,12 @@ impl Conversation {
         };
         let exchange = Exchange::new(&head, self.asker(&head));
         let waits_for_100 = head.expects_continue && self.input.len() == head_bytes;
-        let plan =
-            self.check_asker(exchange, now).and_then(|()| routes::plan(&head, &self.options, self.line));
+        if let Err(failure) = self.check_asker(exchange, now) {
+            // So that each guess costs a connection.
+            self.answer(Exchange { keep_alive: false, ..exchange }, Err(failure), now);
+            return true;
+        }
+        let plan = routes::plan(&head, &self.options, self.line);
         self.input.advance(head_bytes);
         let mut share = self.memory.share();
         match plan {

@@ -66,6 +66,7 @@ fn who_is_not_heard_does_not_learn_whether_he_is_right() {
     let (mut peer, response) = ask(&strict, "192.0.2.1", Some([1; 32]));
     let response = response.expect("an answer");
     assert_eq!((response.status, response.header("Retry-After")), (429, Some("17")));
+    assert_eq!(response.header("Connection"), Some("close"), "each guess costs a connection");
     assert!(peer.command().is_none());
     assert_eq!(status(&strict, "192.0.2.1", None), Some(401), "who shows nothing is heard");
     assert_eq!(status(&strict, "192.0.2.2", Some([1; 32])), None, "others are heard");
