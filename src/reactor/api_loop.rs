@@ -37,6 +37,9 @@ pub(super) const INBOX_ITEMS_MAX: usize = 2 * API_CONNECTIONS_MAX;
 const ACCEPTS_PER_TURN: usize = 32;
 /// Callers that are kept. The last slot is for the next one, who takes the place of the longest idle.
 const CALLERS_MAX: usize = API_CONNECTIONS_MAX - 1;
+/// How long an answer may lie there untaken while others want the place: all but the slowest take theirs
+/// sooner, and who takes none at all must not hold a place for the whole time that writing may take.
+const UNTAKEN_MAX: Duration = Duration::from_secs(1);
 /// Reads of one connection in one turn: a request and its body as a rule come in one.
 const READS_PER_TURN: usize = 4;
 /// Events taken from the selector at once: all callers' news, so that nobody is taken for idle whose
@@ -146,14 +149,15 @@ impl ApiLoop {
 
     /// How long there is nothing to do; `None` for ever.
     fn timeout(&self) -> Option<Duration> {
-        let accepts = self.acceptor.as_ref().is_some_and(Acceptor::has_work) || self.one_too_many().is_some();
+        let accepts = self.acceptor.as_ref().is_some_and(Acceptor::has_work);
         if accepts || self.callers.has_ready() || !self.inbox.is_empty() {
             return Some(Duration::ZERO);
         }
         let accept = self.acceptor.as_ref().and_then(Acceptor::next_deadline);
         // There are few enough callers to look at all of them.
         let callers = self.callers.iter().filter_map(|(_, entry)| entry.owner.next_deadline()).min();
-        let next = [accept, self.stop_at, callers].into_iter().flatten().min()?;
+        let room = self.one_too_many().map(|(_, at)| at);
+        let next = [accept, self.stop_at, callers, room].into_iter().flatten().min()?;
         Some(next.since(self.links.clock.now().monotonic))
     }
 
@@ -319,24 +323,25 @@ impl ApiLoop {
         }
     }
 
-    /// A crowd that connects and says nothing must not keep others out: who has been idle the longest
-    /// goes, unless it was active in this very turn and so may have more to say in the next.
+    /// A crowd that connects and says nothing, or takes no answers, must not keep others out: who has
+    /// been idle the longest goes, unless it was active in this very turn and so may have more to say in
+    /// the next.
     fn make_room(&mut self, now: Monotonic) {
-        if let Some((key, active_at)) = self.one_too_many()
-            && active_at < now
+        if let Some((key, at)) = self.one_too_many()
+            && at < now
         {
             self.drop_caller(key);
         }
     }
 
-    /// The caller who has been idle the longest and since when, if all slots are taken. None if all are
-    /// owed an answer: then the next caller waits.
+    /// The caller who is to go first and when, if all slots are taken. None if the queue works for all of
+    /// them: then the next caller waits.
     fn one_too_many(&self) -> Option<(usize, Monotonic)> {
         if self.callers.len() <= CALLERS_MAX {
             return None;
         }
-        let idle = self.callers.iter().filter(|(_, entry)| !is_owed(entry));
-        idle.map(|(key, entry)| (key, entry.owner.active_at)).min_by_key(|(_, active_at)| *active_at)
+        let may_go = self.callers.iter().filter_map(|(key, entry)| Some((key, may_go_at(entry)?)));
+        may_go.min_by_key(|(_, at)| *at)
     }
 
     /// The handshake of TLS must come within the time of the first request.
@@ -408,6 +413,16 @@ impl ApiLoop {
                 self.drop_caller(key);
             }
         }
+    }
+}
+
+/// From when on this caller makes room for another; never while the queue has its command.
+fn may_go_at(entry: &Entry<Caller>) -> Option<Monotonic> {
+    let Caller { phase, active_at, .. } = entry.owner;
+    match phase {
+        Phase::Waiting => None,
+        _ if entry.connection.has_unsent() => Some(active_at + UNTAKEN_MAX),
+        _ => Some(active_at),
     }
 }
 

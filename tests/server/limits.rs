@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lomiri_push::reactor::Clock;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
 
 use super::device::{Device, Secured};
 use super::lines;
@@ -53,6 +54,30 @@ fn callers_who_say_nothing_keep_nobody_out_of_the_api() {
     silent[0].read_to_end(&mut said).expect("the first to come has made room");
     assert!(said.is_empty());
     ask(&mut silent[599]);
+}
+
+#[test]
+fn callers_who_take_no_answers_keep_nobody_out_of_the_api() {
+    let rig = Rig::start_with(|options| {
+        options.http_write_timeout = Duration::from_secs(3600);
+        options.api.hosts = vec!["h".repeat(10_000)];
+    });
+    let greedy: Vec<TcpStream> = (0..600).map(|_| ask_and_take_nothing(&rig)).collect();
+    ask(&mut rig.caller());
+    drop(greedy);
+}
+
+/// A caller who asks for more than the system holds for him. His segments are small, and so are the buffers
+/// that the system begins with.
+fn ask_and_take_nothing(rig: &Rig) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_tcp_mss(536).expect("a size of segments");
+    socket.set_recv_buffer_size(4096).expect("a size");
+    socket.connect(&rig.addresses.http.into()).expect("it listens");
+    let mut caller: TcpStream = socket.into();
+    let requests = b"GET /delivery-hosts HTTP/1.1\r\nHost: push\r\n\r\n".repeat(100);
+    caller.write_all(&requests).expect("the system takes it");
+    caller
 }
 
 /// Tells this test's own process, whose descriptors it may use up, from the one that runs all tests.
