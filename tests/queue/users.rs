@@ -164,6 +164,19 @@ fn the_operator_ends_a_user_token_and_the_next_registration_makes_another() {
 }
 
 #[test]
+fn a_user_token_is_made_where_the_disk_has_room_alone() {
+    let mut world = world();
+    let phone = world.enrol("carol");
+    world.tokens(&phone, "chatter");
+    let user = "carol".parse().expect("valid");
+    world.promise([Command::RevokeUserToken { user, app: app("chatter") }]);
+    world.queue.store_mut().set_free_disk_bytes(Limits::default().free_disk_min_bytes - 1);
+    let credential = Some(phone.credential);
+    let register = Command::Register { device: phone.device, app: app("chatter"), credential };
+    assert_eq!(world.refusal(register), Refusal::Unavailable);
+}
+
+#[test]
 fn a_revoked_device_takes_its_tokens_and_its_messages_with_it() {
     let mut world = world();
     let (phone, tablet) = (world.enrol("carol"), world.enrol("carol"));

@@ -49,7 +49,7 @@ impl Queue {
             None => self.make_token(device, app, random)?,
         };
         let user = self.enrolments.get(device).map(|member| member.user);
-        let user_token = user.map(|user| self.user_token(user, app, random));
+        let user_token = user.map(|user| self.user_token(user, app, random)).transpose()?;
         Ok(Answer::Registered(Registered { token, user_token }))
     }
 
@@ -73,17 +73,20 @@ impl Queue {
         Ok(token)
     }
 
-    /// The token of this app on all devices of this user; it is made with the first registration.
-    fn user_token(&mut self, user: UserKey, app: &AppId, random: &mut Random) -> Token {
+    /// The token of this app on all devices of this user; it is made with the first registration, or with
+    /// the next if it was revoked.
+    fn user_token(&mut self, user: UserKey, app: &AppId, random: &mut Random) -> Result<Token, Refusal> {
         let known = self.apps.find(app).and_then(|app| self.registrations.user_token(user, app));
-        known.unwrap_or_else(|| {
-            let token = Token(draw(random));
-            let row = UserTokenRow { user: self.users.name(user).clone(), app: app.clone() };
-            assert!(self.hold_user_token(&row, token), "128 random bits are drawn once");
-            let key = Key::UserToken(token);
-            self.put(key, row.encode(key));
-            token
-        })
+        if let Some(token) = known {
+            return Ok(token);
+        }
+        self.check_disk_room()?;
+        let token = Token(draw(random));
+        let row = UserTokenRow { user: self.users.name(user).clone(), app: app.clone() };
+        assert!(self.hold_user_token(&row, token), "128 random bits are drawn once");
+        let key = Key::UserToken(token);
+        self.put(key, row.encode(key));
+        Ok(token)
     }
 
     /// Enters a registration; false if the owner or the token had one.
