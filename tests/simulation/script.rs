@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{Digest, Payload, Token, Urgency};
+use lomiri_push::base::{Digest, Payload, Token, Urgency, UserId};
 use lomiri_push::queue::{Address, Command, Holder, Notify, Repeat, Submission};
 
 use super::bug::Bug;
@@ -78,6 +78,8 @@ impl World {
             843..847 => self.set_clock(),
             847..852 => self.revoke_any(),
             852..855 => self.storm(),
+            855..857 => self.erase_any(),
+            857..860 => self.revoke_any_user_token(),
             _ => {}
         }
         self.drain_effects();
@@ -92,7 +94,7 @@ impl World {
                 .values()
                 .any(|request| matches!(request, Request::Code(device) if *device == index));
             if machine.needs_code && matches!(machine.device.identity, Identity::Nobody) && !is_asked {
-                let user = format!("user-{}", self.model.owners[index].user).parse().expect("a user id");
+                let user = user_id(self.model.owners[index].user);
                 let valid_for = Duration::from_secs(24 * 3_600);
                 self.ask(Request::Code(index), Command::MakeCode { user, valid_for });
             }
@@ -268,6 +270,30 @@ impl World {
         }
     }
 
+    /// A user leaves, and another of the same name comes.
+    fn erase_any(&mut self) {
+        let user = self.dice.below(USERS);
+        let mates = self.model.mates(user);
+        let are_enrolled = mates.iter().all(|&mate| self.model.owners[mate].id.is_some());
+        if self.server.options.is_auth_required
+            && are_enrolled
+            && self.devices.len() < DEVICES_MAX
+            && self.server.is_up()
+        {
+            mates.iter().for_each(|&mate| self.model.owners[mate].may_be_revoked = true);
+            self.ask(Request::Erase { user }, Command::EraseUser { user: user_id(user) });
+            self.add_device(user);
+        }
+    }
+
+    fn revoke_any_user_token(&mut self) {
+        if self.server.options.is_auth_required {
+            let (user, app) = (self.dice.below(USERS), self.dice.below(self.model.apps.len()));
+            let command = Command::RevokeUserToken { user: user_id(user), app: self.model.apps[app].clone() };
+            self.ask(Request::RevokeToken { user, app }, command);
+        }
+    }
+
     fn revoke(&mut self, index: usize) {
         let device = self.model.owners[index].id.clone().expect("it was enrolled");
         self.ask(Request::Revoke(index), Command::Revoke { device });
@@ -396,6 +422,10 @@ impl World {
         }
         self.run_until(self.now + Duration::from_secs(5));
     }
+}
+
+fn user_id(user: usize) -> UserId {
+    format!("user-{user}").parse().expect("a user id")
 }
 
 /// How a request is known again; another one has the same key.

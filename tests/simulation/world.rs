@@ -68,6 +68,13 @@ pub enum Request {
     },
     Code(usize),
     Revoke(usize),
+    Erase {
+        user: usize,
+    },
+    RevokeToken {
+        user: usize,
+        app: usize,
+    },
 }
 
 impl World {
@@ -336,6 +343,8 @@ impl World {
             Request::Register { device, app } => self.model.may_be_registered(device, app),
             Request::Unregister { device, app } => self.model.unregistered(device, app, Sure::Maybe),
             Request::Revoke(device) => self.model.may_be_revoked(device),
+            Request::Erase { user } => self.model.erased(user, None),
+            Request::RevokeToken { user, app } => self.model.user_token_revoked(user, app, Sure::Maybe),
             Request::Again { .. } | Request::Query { .. } | Request::Code(_) => {}
         }
     }
@@ -372,6 +381,10 @@ impl World {
             (Request::Revoke(device), Answer::Done | Answer::Refused(Refusal::UnknownDevice)) => {
                 self.model.revoked(device, moment.at);
             }
+            (Request::Erase { user }, Answer::Done) => self.model.erased(user, Some(moment.at)),
+            (Request::RevokeToken { user, app }, Answer::Done) => {
+                self.model.user_token_revoked(user, app, Sure::No);
+            }
             (_, Answer::Refused(refusal)) => self.refused(request, &refusal),
             (request, answer) => self.model.complain(format!("{request:?} was answered by {answer:?}")),
         }
@@ -389,6 +402,7 @@ impl World {
             Ok(sent) if is_same => self.model.taken_again(number, &sent, moment),
             Err(Refusal::AnotherRequest) if !is_same => {}
             Err(_) if is_same && !was_there => {}
+            Err(_) if self.model.posts[number].is_forgotten => {}
             other => {
                 self.model.complain(format!("message {number}, posted again, was answered by {other:?}"))
             }
@@ -405,7 +419,13 @@ impl World {
             ) => self.model.owners[device].may_be_revoked,
             (Request::Query { number, .. }, Refusal::UnknownMessage) => {
                 let post = &self.model.posts[number];
-                post.is_there != Sure::Yes || self.model.behind(&post.draft).life != Sure::Yes
+                post.is_there != Sure::Yes
+                    || post.is_forgotten
+                    || self.model.behind(&post.draft).life != Sure::Yes
+            }
+            (Request::Erase { user }, Refusal::UnknownUser) => self.model.has_no_device(user),
+            (Request::RevokeToken { user, app }, Refusal::UnknownToken) => {
+                !self.model.has_user_token(user, app)
             }
             _ => false,
         };

@@ -9,12 +9,16 @@ mod registrations;
 mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use lomiri_push::base::{AppId, DeviceId, MessageId, Monotonic, Token, Urgency, Wall};
 use lomiri_push::queue::{Limits, Status};
 
 pub use posts::{Draft, Post};
 pub use registrations::Registrations;
+
+/// On wire 1 a message expires on a whole second: so much earlier than its sender said at most.
+const EXPIRY_ROUNDING: Duration = Duration::from_secs(1);
 
 /// Whether something is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +166,26 @@ impl Model {
         }
     }
 
+    /// A user is erased, with the devices that they had: since then, or perhaps.
+    pub fn erased(&mut self, user: usize, since: Option<Monotonic>) {
+        let mut mates = self.mates(user);
+        mates.retain(|&mate| self.owners[mate].may_be_revoked);
+        for post in &mut self.posts {
+            post.is_forgotten |= mates.iter().any(|mate| post.copies.contains_key(mate));
+        }
+        for device in mates {
+            match since {
+                Some(at) => self.revoked(device, at),
+                None => self.may_be_revoked(device),
+            }
+        }
+    }
+
+    /// Whether the server may know no device of this user.
+    pub fn has_no_device(&self, user: usize) -> bool {
+        self.owners.iter().filter(|owner| owner.user == user).all(|owner| owner.may_be_revoked)
+    }
+
     /// The devices of a user.
     pub fn mates(&self, user: usize) -> Vec<usize> {
         let is_theirs = |(index, owner): (usize, &Owner)| (owner.user == user).then_some(index);
@@ -173,7 +197,8 @@ impl Model {
         let mut complaints = Vec::new();
         for (number, post) in self.posts.iter().enumerate() {
             for (device, copy) in &post.copies {
-                if copy.is_owed() && !copy.is_shown && !copy.is_late && post.draft.expires > self.latest {
+                let is_live = post.draft.expires > self.latest + EXPIRY_ROUNDING;
+                if copy.is_owed() && !copy.is_shown && !copy.is_late && is_live {
                     complaints.push(format!("message {number} to device {device} was lost"));
                 }
             }

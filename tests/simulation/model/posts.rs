@@ -25,6 +25,8 @@ pub struct Post {
     pub draft: Draft,
     pub is_there: Sure,
     pub is_answered: bool,
+    /// Whether the server may have forgotten it with its user.
+    pub is_forgotten: bool,
     pub id: Option<MessageId>,
     /// By device.
     pub copies: BTreeMap<usize, Copy>,
@@ -85,8 +87,8 @@ impl Copy {
 impl Model {
     /// An app server posts. Its number is in the payload.
     pub fn post(&mut self, draft: Draft) -> usize {
-        let post =
-            Post { draft, is_there: Sure::Maybe, is_answered: false, id: None, copies: BTreeMap::new() };
+        let (id, copies) = (None, BTreeMap::new());
+        let post = Post { draft, is_there: Sure::Maybe, is_answered: false, is_forgotten: false, id, copies };
         self.posts.push(post);
         self.posts.len() - 1
     }

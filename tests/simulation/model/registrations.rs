@@ -132,6 +132,19 @@ impl Model {
         self.registrations.left(device, app, user, &mates, life);
     }
 
+    /// The operator revokes an app's token of a user, or perhaps has.
+    pub fn user_token_revoked(&mut self, user: usize, app: usize, life: Sure) {
+        let user = To::User(self.mates(user)[0]);
+        self.registrations.lapse(user, app, life, None);
+    }
+
+    /// Whether a user surely has a token for an app.
+    pub fn has_user_token(&self, user: usize, app: usize) -> bool {
+        let user = To::User(self.mates(user)[0]);
+        let is_it = |meaning: &Meaning| (meaning.to, meaning.app, meaning.life) == (user, app, Sure::Yes);
+        self.registrations.tokens.values().any(is_it)
+    }
+
     /// Whom a message is for now.
     pub fn behind(&self, draft: &Draft) -> Behind {
         let Some(Meaning { to, app, life }) = self.registrations.tokens.get(&draft.token).copied() else {
