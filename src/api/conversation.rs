@@ -271,6 +271,7 @@ impl Conversation {
                 self.read_body(now);
                 true
             }
+            Phase::Body { .. } => self.cover_body(now),
             Phase::Skip { left, until } => self.skip(left, until, now),
             _ => false,
         }
@@ -294,11 +295,8 @@ impl Conversation {
         }
         let plan = routes::plan(&head, &self.options, self.line);
         self.input.advance(head_bytes);
-        let mut share = self.memory.share();
+        let share = self.memory.share();
         match plan {
-            Ok(Plan::Read(_, length)) if !share.cover(COPIES_OF_BODY * length) => {
-                self.answer(exchange, Err(Failure::Unavailable(TOO_MUCH_AT_ONCE)), now);
-            }
             Ok(Plan::Read(call, length)) => {
                 self.output.extend_from_slice(if waits_for_100 { CONTINUE } else { b"" });
                 self.phase = Phase::Body { call, length, share, exchange, until };
@@ -324,6 +322,18 @@ impl Conversation {
         head.authorization?;
         let forwarded_for = head.forwarded_for.and_then(|value| str::from_utf8(value).ok());
         Some(self.doorkeeper.as_ref()?.asker(forwarded_for))
+    }
+
+    /// Makes room for what has come of a body, and refuses it if there is none. A length that is only
+    /// announced takes no room from others. False if there is nothing more to do.
+    fn cover_body(&mut self, now: Now) -> bool {
+        let held = COPIES_OF_BODY * self.input.len();
+        let Phase::Body { share, exchange, .. } = &mut self.phase else { return false };
+        let (is_covered, exchange) = (share.cover(held), *exchange);
+        if !is_covered {
+            self.answer(exchange, Err(Failure::Unavailable(TOO_MUCH_AT_ONCE)), now);
+        }
+        !is_covered
     }
 
     /// The body is there.

@@ -52,6 +52,22 @@ fn five_hundred_connections_cannot_hold_a_mebibyte_each_and_small_requests_still
     assert!(large.response().is_none(), "there is room again");
 }
 
+#[test]
+fn bodies_that_are_only_announced_take_no_room_from_others() {
+    let memory = Memory::default();
+    let announce = || {
+        let mut peer = peer(&memory);
+        peer.send(post("/v1/messages", "").replace("Content-Length: 0", &format!("Content-Length: {MIB}")));
+        peer.send(" ");
+        peer
+    };
+    let crowd: Vec<Peer> = (0..512).map(|_| announce()).collect();
+    let mut large = peer(&memory);
+    fill(&mut large, MIB);
+    assert!(large.response().is_none(), "there is room");
+    drop(crowd);
+}
+
 /// A batch of short messages may have a long answer, for which there must be room before it is sent.
 #[test]
 fn a_batch_is_refused_before_it_is_sent_if_its_answer_would_have_no_room() {
