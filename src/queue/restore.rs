@@ -159,8 +159,9 @@ impl Restore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{MessageId, Urgency, Wall};
+    use crate::base::{MessageId, Token, Urgency, Wall};
     use crate::queue::Place;
+    use crate::queue::fates::Tracked;
 
     type Sealed = (Key, Vec<u8>);
 
@@ -180,6 +181,18 @@ mod tests {
             tag: None,
             payload,
         }
+    }
+
+    fn tracked(seq: u64) -> Sealed {
+        let row = Tracked {
+            id: MessageId::new(Seq(seq), [7; 8]),
+            app: "chatter".parse().expect("valid"),
+            token: Token([7; 16]),
+            sent: Wall(1),
+            repeat: None,
+            fates: Vec::new(),
+        };
+        (Key::Tracked(Seq(seq)), row.encode())
     }
 
     fn message(seq: u64, payload: &[u8]) -> Sealed {
@@ -208,7 +221,8 @@ mod tests {
 
     #[test]
     fn rows_that_the_head_has_counted_are_a_queue() {
-        let rows = [broadcast(ChannelId::SYSTEM, 1), broadcast(ChannelId::SYSTEM, 2), message(2, b"{}")];
+        let rows =
+            [broadcast(ChannelId::SYSTEM, 1), broadcast(ChannelId::SYSTEM, 2), message(2, b"{}"), tracked(2)];
         assert_eq!(restore(&rows, HEAD), Ok(()));
     }
 
@@ -220,6 +234,7 @@ mod tests {
             broadcast(ChannelId::SYSTEM, -1),
             broadcast(ChannelId::SYSTEM, 3),
             message(3, b"{}"),
+            tracked(3),
         ];
         for row in cases {
             let key = row.0;

@@ -336,3 +336,40 @@ fn a_user_has_a_bounded_number_of_devices_and_a_device_of_registrations() {
     let third = Command::MakeCode { user: "bob".parse().expect("valid"), valid_for: DAY };
     assert_eq!(world.refusal(third), Refusal::Unavailable);
 }
+
+#[test]
+fn below_the_floor_of_free_disk_nobody_new_comes_but_the_old_may_go() {
+    let mut world = World::new(Limits { free_disk_min_bytes: 1_000, ..Limits::default() });
+    let phone = world.enrol("carol");
+    world.tokens(&phone, "chatter");
+    let user = || "carol".parse().expect("valid");
+    let code = world.code("carol", DAY);
+    world.queue.store_mut().set_free_disk_bytes(999);
+    world.promise([Command::RevokeUserToken { user: user(), app: app("chatter") }]);
+    let register = Command::Register {
+        device: phone.device.clone(),
+        app: app("chatter"),
+        credential: Some(phone.credential.clone()),
+    };
+    let new =
+        [register, Command::MakeCode { user: user(), valid_for: DAY }, Command::BindApp { app: app("mail") }];
+    for command in new {
+        assert_eq!(world.refusal(command), Refusal::Unavailable);
+    }
+    assert_eq!(world.use_code(code).err(), Some(Refusal::Unavailable));
+    world.promise([Command::EraseUser { user: user() }]);
+    assert_eq!(world.queue.counts(), Default::default());
+}
+
+#[test]
+fn devices_and_bound_apps_are_bounded_and_a_known_app_gets_a_new_key() {
+    let mut world = World::new(Limits { devices_max: 1, bound_apps_max: 1, ..Limits::default() });
+    world.enrol("carol");
+    let code = world.code("bob", DAY);
+    assert_eq!(world.use_code(code).err(), Some(Refusal::Unavailable));
+    let bind = |name: &str| Command::BindApp { app: app(name) };
+    for _ in 0..2 {
+        assert!(matches!(world.one(bind("chatter")), Answer::AppKey(_)));
+    }
+    assert_eq!(world.refusal(bind("mail")), Refusal::Unavailable);
+}

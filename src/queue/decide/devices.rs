@@ -77,9 +77,11 @@ impl Queue {
     /// the next if it was revoked.
     fn user_token(&mut self, user: UserKey, app: &AppId, random: &mut Random) -> Result<Token, Refusal> {
         let known = self.apps.find(app).and_then(|app| self.registrations.user_token(user, app));
-        if let Some(token) = known {
-            return Ok(token);
-        }
+        known.map_or_else(|| self.make_user_token(user, app, random), Ok)
+    }
+
+    /// Refused only where [`Queue::make_token`] is too, so that no registration is made without its own.
+    fn make_user_token(&mut self, user: UserKey, app: &AppId, random: &mut Random) -> Result<Token, Refusal> {
         self.check_disk_room()?;
         let token = Token(draw(random));
         let row = UserTokenRow { user: self.users.name(user).clone(), app: app.clone() };
