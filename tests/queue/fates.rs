@@ -217,3 +217,17 @@ fn fates_are_forgotten_in_time_and_beyond_their_number() {
     world.restart();
     assert_eq!(world.queue.counts().tracked, 0);
 }
+
+#[test]
+fn a_fate_and_a_code_are_due_when_they_end() {
+    let mut world = world();
+    let phone = world.enrol("carol");
+    let token = world.tokens(&phone, "chatter").token;
+    send(&mut world, to_token(token, "1")).expect("room");
+    let sent = world.now.wall;
+    world.ack(phone.device.as_str(), 1);
+    world.let_ride();
+    assert_eq!(world.queue.next_deadline(), Some(sent + DAY));
+    world.code("bob", Duration::from_secs(60));
+    assert_eq!(world.queue.next_deadline(), Some(world.now.wall + Duration::from_secs(60)));
+}
