@@ -30,6 +30,8 @@ pub struct World {
     /// When the server starts again, if it is down.
     pub restart_at: Option<Monotonic>,
     decided: BTreeMap<u64, Wall>,
+    /// The furthest that the server's clock was ever ahead of the right one.
+    ahead_max: Duration,
     numbers: u64,
 }
 
@@ -102,6 +104,7 @@ impl World {
             bug,
             restart_at: None,
             decided: BTreeMap::new(),
+            ahead_max: Duration::ZERO,
             numbers: 0,
         }
     }
@@ -163,7 +166,7 @@ impl World {
     }
 
     fn turn(&mut self) {
-        self.model.latest = self.model.latest.max(self.server.clock(self.now).wall);
+        self.note_time();
         self.start_what_is_due();
         self.move_cargo();
         for index in 0..self.devices.len() {
@@ -171,6 +174,13 @@ impl World {
         }
         self.server.work(self.now);
         self.drain_effects();
+    }
+
+    /// The latest time runs on though the server's clock is set back: what is under way then expires by it.
+    fn note_time(&mut self) {
+        let clock_ahead = self.server.clock_ahead;
+        self.ahead_max = self.ahead_max.max(clock_ahead);
+        self.model.latest = self.server.clock(self.now).wall + (self.ahead_max - clock_ahead);
     }
 
     fn start_what_is_due(&mut self) {
@@ -401,7 +411,7 @@ impl World {
         match answer {
             Ok(sent) if is_same => self.model.taken_again(number, &sent, moment),
             Err(Refusal::AnotherRequest) if !is_same => {}
-            Err(_) if is_same && !was_there => {}
+            Err(_) if is_same && !was_there => self.model.refused_again(number),
             Err(_) if self.model.posts[number].is_forgotten => {}
             other => {
                 self.model.complain(format!("message {number}, posted again, was answered by {other:?}"))

@@ -245,6 +245,11 @@ impl Model {
         }
     }
 
+    /// The request was made again and was not known, so that it may have been counted.
+    pub fn refused_again(&mut self, number: usize) {
+        self.unknown_buckets.insert(self.posts[number].draft.token);
+    }
+
     fn is_bucket_unknown(&self, token: Token) -> bool {
         self.was_set_back || self.unknown_buckets.contains(&token)
     }
