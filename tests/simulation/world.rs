@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lomiri_push::base::{AppId, DeviceId, Monotonic, Wall};
+use lomiri_push::base::{AppId, DeviceId, Monotonic, Now};
 use lomiri_push::queue::{Answer, Command, Limits, Rate, Rates, Refusal};
 
 use super::bug::Bug;
@@ -29,7 +29,7 @@ pub struct World {
     pub bug: Option<Bug>,
     /// When the server starts again, if it is down.
     pub restart_at: Option<Monotonic>,
-    decided: BTreeMap<u64, Wall>,
+    decided: BTreeMap<u64, Now>,
     /// The furthest that the server's clock was ever ahead of the right one.
     ahead_max: Duration,
     numbers: u64,
@@ -301,7 +301,7 @@ impl World {
                     }
                 }
                 Effect::Decided(requests) => {
-                    self.decided.extend(requests.into_iter().map(|request| (request, clock.wall)));
+                    self.decided.extend(requests.into_iter().map(|request| (request, clock)));
                 }
                 Effect::Answered(number, answer) => self.answered(number, answer),
                 Effect::Stopped => self.crash_server(false),
@@ -339,8 +339,8 @@ impl World {
     }
 
     fn moment(&mut self, request: u64) -> Moment {
-        let clock = self.decided.remove(&request);
-        Moment { clock: clock.unwrap_or(self.server.clock(self.now).wall), at: self.now }
+        let decided = self.decided.remove(&request).unwrap_or(self.server.clock(self.now));
+        Moment { clock: decided.wall, decided: decided.monotonic, at: self.now }
     }
 
     fn left_open(&mut self, request: Request, moment: Moment) {

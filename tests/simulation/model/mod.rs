@@ -33,6 +33,8 @@ pub enum Sure {
 pub struct Moment {
     /// The server's clock when it decided.
     pub clock: Wall,
+    /// When that was.
+    pub decided: Monotonic,
     pub at: Monotonic,
 }
 
@@ -65,7 +67,7 @@ pub struct Model {
     by_id: BTreeMap<MessageId, usize>,
     broadcasts: Vec<News>,
     /// How full each token's bucket was, and when, since the server started.
-    buckets: BTreeMap<Token, (f64, Wall)>,
+    buckets: BTreeMap<Token, (f64, Monotonic)>,
     /// Tokens whose buckets nobody outside the server can know.
     unknown_buckets: BTreeSet<Token>,
 }

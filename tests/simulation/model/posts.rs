@@ -99,7 +99,7 @@ impl Model {
         let behind = self.behind(&draft);
         self.check(behind.life != Sure::No, || format!("message {number} was taken by a dead token"));
         self.check(draft.expires > moment.clock, || format!("message {number} was taken after its expiry"));
-        self.take_from_bucket(number, draft.token, moment.clock);
+        self.take_from_bucket(number, draft.token, moment.decided);
         let told = sent.map(|sent| self.read_devices(number, sent, &behind));
         if let Some(sent) = sent {
             self.name(number, sent.id);
@@ -198,7 +198,7 @@ impl Model {
             Refusal::TooManyPending(_) => self.may_be_full(number, &behind, moment.clock),
             Refusal::TooManyRequests { .. } => {
                 self.is_bucket_unknown(draft.token)
-                    || self.bucket(draft.token, moment.clock).is_some_and(|left| left < 1.01)
+                    || self.bucket(draft.token, moment.decided).is_some_and(|left| left < 1.01)
             }
             Refusal::Unavailable => self.is_troubled,
             _ => false,
@@ -206,7 +206,7 @@ impl Model {
         self.check(is_fair, || format!("message {number} was refused: {refusal:?}"));
         match refusal {
             // It was counted before anyone looked for room.
-            Refusal::TooManyPending(_) => self.take_from_bucket(number, draft.token, moment.clock),
+            Refusal::TooManyPending(_) => self.take_from_bucket(number, draft.token, moment.decided),
             Refusal::Unavailable => drop(self.unknown_buckets.insert(draft.token)),
             _ => {}
         }
@@ -251,21 +251,21 @@ impl Model {
     }
 
     fn is_bucket_unknown(&self, token: Token) -> bool {
-        self.was_set_back || self.unknown_buckets.contains(&token)
+        self.unknown_buckets.contains(&token)
     }
 
     /// How many more the token's bucket holds, none if there is no such rate.
-    fn bucket(&self, token: Token, clock: Wall) -> Option<f64> {
+    fn bucket(&self, token: Token, now: Monotonic) -> Option<f64> {
         let rate = self.limits.rates.token?;
         let burst = f64::from(rate.burst);
-        let (left, at) = self.buckets.get(&token).copied().unwrap_or((burst, clock));
-        let refilled = (clock - at).as_secs_f64() * f64::from(rate.per_minute) / 60.0;
+        let (left, at) = self.buckets.get(&token).copied().unwrap_or((burst, now));
+        let refilled = now.since(at).as_secs_f64() * f64::from(rate.per_minute) / 60.0;
         Some((left + refilled).min(burst))
     }
 
-    fn take_from_bucket(&mut self, number: usize, token: Token, clock: Wall) {
-        let Some(left) = self.bucket(token, clock) else { return };
-        self.buckets.insert(token, (left - 1.0, clock));
+    fn take_from_bucket(&mut self, number: usize, token: Token, now: Monotonic) {
+        let Some(left) = self.bucket(token, now) else { return };
+        self.buckets.insert(token, (left - 1.0, now));
         let is_within = left > 0.99 || self.is_bucket_unknown(token);
         self.check(is_within, || format!("message {number} was taken beyond its token's rate"));
     }
