@@ -5,7 +5,7 @@ use lomiri_push::device::mailbox::{Entry, Origin};
 use lomiri_push::queue::{DeviceState, MessageState, Status};
 
 use super::posts::Copy;
-use super::{Model, Sure};
+use super::{EXPIRY_ROUNDING, Model, Sure};
 
 impl Model {
     /// A message has come to a device, and was sent then at the earliest.
@@ -113,6 +113,8 @@ impl Model {
             let post = &self.posts[number];
             let Some(copy) = post.copies.get(&device) else { continue };
             let has_expired = post.draft.expires <= self.latest;
+            // By the device's count, which is in whole seconds.
+            let may_have_expired = post.draft.expires <= self.latest + EXPIRY_ROUNDING;
             let gone = copy.gone().map(|(why, _)| why);
             let may_be_gone = gone.map_or(!copy.is_owed(), |why| why.is_none_or(|why| why == *status));
             let is_had = copy.is_shown && delivered.is_some();
@@ -121,7 +123,7 @@ impl Model {
                 Status::Delivered => is_had || copy.is_late,
                 Status::Shown => is_had,
                 Status::Opened => is_had && copy.is_opened,
-                Status::Expired => has_expired || copy.is_late,
+                Status::Expired => may_have_expired || copy.is_late,
                 Status::Replaced | Status::Cleared | Status::Revoked => may_be_gone,
                 Status::TooManyPending | Status::NoRoom => {
                     may_be_gone && gone.is_none_or(|why| why.is_none())
