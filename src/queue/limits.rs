@@ -22,10 +22,10 @@ pub struct Limits {
     /// urgent as itself. A device that is away for long should come back to what is new, not to hundreds of
     /// stale notifications.
     pub messages_per_app_max: usize,
-    /// Messages pending for one device, whatever the app. Each decision about a device walks over
-    /// what is pending for it; this bounds the walk to about 0.1 ms.
+    /// Messages pending for one device, whatever the app: what it has to take in when it comes back, and
+    /// what goes in one decision when it is revoked.
     pub messages_per_device_max: usize,
-    /// Messages pending in all: each costs some 150 bytes of memory beside its device's name.
+    /// Messages pending in all: each costs some 180 bytes of memory beside its device's name.
     pub messages_max: usize,
     /// Bytes of all pending rows: about two thirds of what the database takes on disk.
     pub bytes_max: u64,

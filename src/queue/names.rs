@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 /// A device's key, for as long as it is enrolled, or something is registered, pending or tracked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct DeviceKey(u32);
 
 /// An app's key, for as long as something is registered, pending or tracked for it on any device.

@@ -1,7 +1,8 @@
 //! The index of what is pending, in memory: per device in order of arrival, and by expiry. It holds
 //! no payload and writes no row.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
 
 use crate::base::{Seq, Urgency, Wall};
@@ -28,6 +29,10 @@ pub(super) type PendingKey = (DeviceKey, Seq, u16);
 #[derive(Default)]
 pub(super) struct PendingIndex {
     messages: BTreeMap<PendingKey, Pending>,
+    /// The same by app, so that a new message walks over those of its own app alone.
+    by_app: BTreeSet<(DeviceKey, AppKey, Seq)>,
+    /// How many there are for each device that has any.
+    counts: HashMap<DeviceKey, u32>,
     expiry: BTreeSet<(Wall, DeviceKey, Seq)>,
     bytes: u64,
 }
@@ -37,7 +42,12 @@ impl PendingIndex {
     /// one after the other leave them half empty: a million take 75 MB, not 125.
     pub fn of_all(messages: Vec<(PendingKey, Pending)>) -> PendingIndex {
         let expiry = messages.iter().map(|&((device, seq, _), ref pending)| (pending.expires, device, seq));
+        let by_app = messages.iter().map(|&((device, seq, _), ref pending)| (device, pending.app, seq));
+        let mut counts = HashMap::new();
+        messages.iter().for_each(|((device, ..), _)| *counts.entry(*device).or_default() += 1);
         PendingIndex {
+            by_app: by_app.collect(),
+            counts,
             bytes: messages.iter().map(|(_, pending)| u64::from(pending.size)).sum(),
             expiry: expiry.collect(),
             messages: messages.into_iter().collect(),
@@ -67,6 +77,8 @@ impl PendingIndex {
         let (device, seq, _) = key;
         self.bytes += u64::from(pending.size);
         self.expiry.insert((pending.expires, device, seq));
+        self.by_app.insert((device, pending.app, seq));
+        *self.counts.entry(device).or_default() += 1;
         let before = self.messages.insert(key, pending);
         assert!(before.is_none(), "a seq is given once");
     }
@@ -76,8 +88,34 @@ impl PendingIndex {
         let copy = self.copy(device, seq)?;
         let gone = self.messages.remove(&(device, seq, copy))?;
         self.expiry.remove(&(gone.expires, device, seq));
+        self.by_app.remove(&(device, gone.app, seq));
+        self.count_down(device);
         self.bytes -= u64::from(gone.size);
         Some((Place { seq, copy }, gone))
+    }
+
+    fn count_down(&mut self, device: DeviceKey) {
+        let Entry::Occupied(mut count) = self.counts.entry(device) else { unreachable!("it had one") };
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+
+    /// How many are pending for `device`, expired ones included.
+    pub fn count(&self, device: DeviceKey) -> usize {
+        self.counts.get(&device).map_or(0, |&count| count as usize)
+    }
+
+    /// What is pending for one app on `device`, in order of arrival, expired ones included.
+    pub fn of_app(&self, device: DeviceKey, app: AppKey) -> impl Iterator<Item = (Place, &Pending)> {
+        let all = (device, app, Seq(0))..=(device, app, Seq(u64::MAX));
+        self.by_app.range(all).map(|&(device, _, seq)| {
+            let copies = (device, seq, 0)..=(device, seq, u16::MAX);
+            let (&(_, seq, copy), pending) =
+                self.messages.range(copies).next().expect("both indexes hold the same");
+            (Place { seq, copy }, pending)
+        })
     }
 
     /// What is pending for `device` after `after`, in order of arrival, expired ones included.

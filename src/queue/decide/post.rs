@@ -204,22 +204,20 @@ impl Queue {
     fn survey(&self, device: &DeviceId, notify: &Notify, tag: Option<&str>) -> Survey {
         let mut survey = Survey::default();
         let Some(device) = self.devices.find(device) else { return survey };
-        let (app, clear) = (self.apps.find(&notify.app), notify.clear_pending);
-        for (place, pending) in self.pending.after(device, Seq(0)) {
-            let is_same_app = Some(pending.app) == app;
+        survey.kept = self.pending.count(device);
+        let Some(app) = self.apps.find(&notify.app) else { return survey };
+        for (place, pending) in self.pending.of_app(device, app) {
             let is_replaced = tag.is_some() && pending.tag.as_deref() == tag;
-            if is_same_app && (clear || is_replaced) {
+            if notify.clear_pending || is_replaced {
                 let why = if is_replaced { Status::Replaced } else { Status::Cleared };
                 survey.dropped.push((place.seq, why));
                 survey.dropped_bytes += u64::from(pending.size);
-                continue;
-            }
-            survey.kept += 1;
-            if is_same_app && pending.urgency >= notify.urgency && pending.expires > self.now {
+            } else if pending.urgency >= notify.urgency && pending.expires > self.now {
                 survey.same_app += 1;
                 survey.newest = Some(place);
             }
         }
+        survey.kept -= survey.dropped.len();
         survey
     }
 
