@@ -6,7 +6,7 @@ use lomiri_push::base::{MessageId, Monotonic, Token, Urgency, Wall};
 use lomiri_push::queue::{Refusal, Sent, Status};
 
 use super::registrations::Behind;
-use super::{Model, Moment, Sure, at_least, drops};
+use super::{EXPIRY_ROUNDING, Model, Moment, Sure, at_least, drops};
 
 /// A message as its app server means it.
 #[derive(Clone)]
@@ -178,8 +178,9 @@ impl Model {
     }
 
     fn check_limit(&mut self, number: usize, device: usize) {
+        // One that expires within the second may be gone: by the device's count, and acked.
         let pending = self
-            .rivals(number, device, self.latest)
+            .rivals(number, device, self.latest + EXPIRY_ROUNDING)
             .filter(|copy| copy.is_owed() && !copy.is_shown && !copy.is_late);
         let count = pending.count();
         let limit = self.limits.messages_per_app_max;
