@@ -16,11 +16,14 @@ pub mod broker;
 pub mod cli;
 #[cfg(feature = "device")]
 pub mod device;
+pub mod http;
 pub mod protocol;
 #[cfg(feature = "server")]
 pub mod queue;
 #[cfg(feature = "server")]
 pub mod reactor;
+#[cfg(feature = "device")]
+pub mod service;
 pub mod session;
 #[cfg(feature = "server")]
 pub mod store;

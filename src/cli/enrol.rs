@@ -3,10 +3,10 @@
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 
-use super::http::Url;
 use super::{Failure, say, state_folder};
 use crate::device::state::State;
 use crate::device::{Connection, Server};
+use crate::http::Url;
 use crate::protocol::enrolment_code::{EnrolmentCode, ServerAddress};
 use crate::protocol::wire1::{Enrolled, Reason};
 use crate::session::EndReason;

@@ -13,7 +13,6 @@ mod connect;
 mod demo;
 #[cfg(feature = "device")]
 mod enrol;
-mod http;
 mod logging;
 #[cfg(feature = "server")]
 mod operator;
@@ -33,6 +32,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::http::BaseError;
 
 /// Push messages for Lomiri and other Linux phones.
 #[derive(Parser)]
@@ -126,6 +127,12 @@ pub fn run() -> ExitCode {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         Failure::Run(error.to_string())
+    }
+}
+
+impl From<BaseError> for Failure {
+    fn from(error: BaseError) -> Failure {
+        Failure::Usage(error.to_string())
     }
 }
 

@@ -7,9 +7,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::http::{Api, AskError, Request};
 use super::{Failure, authority, say, state_folder};
 use crate::base::AppId;
+use crate::http::{Api, AskError, Request};
 use crate::tls::Trust;
 
 /// Asks for the tokens of an app on this device

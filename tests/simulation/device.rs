@@ -11,10 +11,10 @@ use lomiri_push::base::{
 };
 use lomiri_push::device::keepalive::Learner;
 use lomiri_push::device::lifeline::Lifeline;
-use lomiri_push::device::mailbox::{Entry, Mailbox, Origin, Taken, Write};
 use lomiri_push::device::reconnect::Backoff;
 use lomiri_push::protocol::wire1::{Outcome, Receipt};
 use lomiri_push::protocol::{Wire, wire0, wire1};
+use lomiri_push::service::mailbox::{Entry, Mailbox, Origin, Taken, Write};
 use lomiri_push::session::EndReason;
 use lomiri_push::session::device::{Connect, Event, Options, Session};
 

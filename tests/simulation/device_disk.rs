@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lomiri_push::device::mailbox::Write;
+use lomiri_push::service::mailbox::Write;
 
 use super::dice::Dice;
 

@@ -1,8 +1,8 @@
 //! What sorts of devices there are.
 
 use lomiri_push::base::Urgency;
-use lomiri_push::device::mailbox::BYTES_PER_APP_MAX;
 use lomiri_push::protocol::Wire;
+use lomiri_push::service::mailbox::BYTES_PER_APP_MAX;
 
 use super::dice::Dice;
 

@@ -9,7 +9,7 @@ use rustls::pki_types::DnsName;
 use super::DeviceAuth;
 use super::settings::{Check, Value};
 use crate::base::{format_duration, parse_duration};
-use crate::cli::http::Url;
+use crate::http::Url;
 use crate::protocol::wire1::API_BYTES_MAX;
 
 /// Longest text that a key takes, in bytes; longer than any host name or password in use.

@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use super::Failure;
 use super::config::{CertificateFiles, Config, Flags, Surroundings};
-use super::http::{Api, AskError, Request};
 use crate::base::Credential;
+use crate::http::{Api, AskError, Request};
 use crate::tls::{Trust, pin_of};
 
 /// Which server is asked.

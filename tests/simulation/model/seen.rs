@@ -1,8 +1,8 @@
 //! What devices and senders see, held against what ought to be.
 
 use lomiri_push::base::{AppId, MessageId, Now, Payload};
-use lomiri_push::device::mailbox::{Entry, Origin};
 use lomiri_push::queue::{DeviceState, MessageState, Status};
+use lomiri_push::service::mailbox::{Entry, Origin};
 
 use super::posts::Copy;
 use super::{EXPIRY_ROUNDING, Model, Sure};

@@ -1,5 +1,5 @@
-//! One request to an HTTP API and its answer, for commands that ask a server: over TLS, or in plain
-//! text to this machine alone. No redirects, no cookies, no second try.
+//! One request to an HTTP API and its answer, for commands and devices that ask a server: over TLS, or in
+//! plain text to this machine alone. No redirects, no cookies, no second try.
 
 mod answer;
 mod channel;
@@ -13,7 +13,6 @@ use channel::Channel;
 use serde::de::DeserializeOwned;
 use url::UrlError;
 
-use super::Failure;
 use crate::tls::{ClientConfig, DeviceOptions, TlsError, Trust, device_config};
 
 use answer::Answer;
@@ -38,6 +37,14 @@ pub struct Request<'a> {
 pub struct Api {
     url: Url,
     tls: Option<Arc<ClientConfig>>,
+}
+
+/// A text that is no API's base, or that of one which cannot be known again.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", .base.escape_debug())]
+pub struct BaseError {
+    base: String,
+    problem: String,
 }
 
 /// Why there is no answer.
@@ -68,8 +75,8 @@ pub enum AskError {
 impl Api {
     /// The API at this base, such as `https://push.example.org` or `http://127.0.0.1:8080`. Only the
     /// former needs somebody to trust.
-    pub fn new(base: &str, trust: Option<Trust>) -> Result<Api, Failure> {
-        let refuse = |problem: String| Failure::Usage(format!("{}: {problem}", base.escape_debug()));
+    pub fn new(base: &str, trust: Option<Trust>) -> Result<Api, BaseError> {
+        let refuse = |problem: String| BaseError { base: base.to_owned(), problem };
         let url: Url = base.parse().map_err(|error: UrlError| refuse(error.to_string()))?;
         let tls = match (url.is_secure(), trust) {
             (false, _) => None,
