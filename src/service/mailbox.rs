@@ -4,10 +4,16 @@
 //! ```text
 //!  a message comes ── known ──▶ Double ─────────────────────────────────────────┐
 //!        │ new                                                                  ▼
-//!        └──▶ its file is to be written ── written ──▶ waits for its app    may be acked
-//!                                                        │ popped, or too much waits for the app
-//!                                                        ▼
-//!                               `seen.json` is to say so ── written ──▶ handed out; its file goes
+//!        └──▶ its file is to be written ── written ──▶ waits for its helper  may be acked
+//!                                                        │
+//!          ┌────────────── nothing is left for the app ──┤ settled
+//!          │                                             ▼ its file is to say what is left
+//!          │                                         waits for its app
+//!          ▼                                             │ popped, or too much waits for the app
+//!    `seen.json` is to say so ◀──────────────────────────┘
+//!          │ written
+//!          ▼
+//!    handed out; its file goes
 //! ```
 //!
 //! A message has a file of its own, so that one that comes costs one small write. Whether it is gone from
@@ -35,7 +41,8 @@ const VERSION: u8 = 1;
 
 /// The mailboxes of all apps.
 ///
-/// Tell it what comes ([`Mailbox::take`]) and what apps fetch ([`Mailbox::pop_all`]). Then do all that
+/// Tell it what comes ([`Mailbox::take`]), what its helper made of it ([`Mailbox::settle`]), and what apps fetch
+/// ([`Mailbox::pop_all`]). Then do all that
 /// [`Mailbox::poll_write`] says, in its order, each durable before the next, and call [`Mailbox::written`]:
 /// now what came may be acked, and what was popped handed out. If a write fails, ack nothing, and begin again
 /// with [`Mailbox::restore`].
@@ -70,8 +77,20 @@ pub struct Entry {
     pub origin: Origin,
     /// For whom.
     pub app: AppId,
-    /// What the app gets.
+    /// What its helper gets, or the app.
     pub payload: Payload,
+    /// For which of them it waits.
+    pub stage: Stage,
+}
+
+/// For whom an entry waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// For the app's helper.
+    Raw,
+    /// For the app.
+    Ready,
 }
 
 /// By what something that comes is known again.
@@ -81,13 +100,15 @@ pub enum Origin {
     Message(MessageId),
     /// News of a channel, which bring the device to this level.
     Broadcast(ChannelId, Level),
+    /// Nothing: a program on the device posted it, once.
+    Local,
 }
 
 /// What the mailbox made of something that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is to be shown, once it is on disk.
-    New,
+    /// It is now under this number, and goes on once it is on disk.
+    New(u64),
     /// It has come before.
     Double,
 }
@@ -110,6 +131,7 @@ struct EntryFile {
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     broadcast: Option<(String, i64)>,
+    stage: Stage,
     payload: Box<RawValue>,
 }
 
@@ -162,12 +184,32 @@ impl Mailbox {
         let app = entry.app.clone();
         self.insert(number, entry);
         self.make_room(&app);
-        Taken::New
+        Taken::New(number)
     }
 
-    /// An app fetches all that waits for it: to be handed out once it is [settled](Mailbox::is_settled).
+    /// The helper of what is under `number` is done: this is left for the app. Nothing happens if there was no
+    /// room for it meanwhile.
+    pub fn settle(&mut self, number: u64, message: Option<Payload>) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let Some(payload) = message else { return drop(self.remove(number)) };
+        entry.payload = payload;
+        entry.stage = Stage::Ready;
+        self.to_do.puts.push_back(Write::Put(file_name(number), entry.encode()));
+        let app = entry.app.clone();
+        self.make_room(&app);
+    }
+
+    /// The device stands there on a channel, whatever it had reached before.
+    pub fn follow(&mut self, channel: ChannelId, level: Level) {
+        self.levels.insert(channel, level);
+        self.to_do.is_seen_stale = true;
+    }
+
+    /// An app fetches all that waits for it, oldest first: to be handed out once it is [settled](Mailbox::is_settled).
     pub fn pop_all(&mut self, app: &AppId) -> Vec<Entry> {
-        let theirs = |(number, entry): (&u64, &Entry)| (entry.app == *app).then_some(*number);
+        let theirs = |(number, entry): (&u64, &Entry)| {
+            (entry.app == *app && entry.stage == Stage::Ready).then_some(*number)
+        };
         let numbers: Vec<u64> = self.entries.iter().filter_map(theirs).collect();
         numbers.into_iter().filter_map(|number| self.remove(number)).collect()
     }
@@ -202,12 +244,18 @@ impl Mailbox {
             Origin::Broadcast(channel, level) => {
                 self.levels.get(channel).is_some_and(|reached| reached >= level)
             }
+            Origin::Local => false,
         }
     }
 
-    /// What waits, oldest first.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+    /// What waits under its numbers, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.iter().map(|(number, entry)| (*number, entry))
+    }
+
+    /// What waits under a number.
+    pub fn entry(&self, number: u64) -> Option<&Entry> {
+        self.entries.get(&number)
     }
 
     fn insert(&mut self, number: u64, entry: Entry) {
@@ -215,13 +263,14 @@ impl Mailbox {
             Origin::Message(id) => {
                 self.waiting.insert(id);
             }
-            Origin::Broadcast(channel, level) => self.follow(channel, level),
+            Origin::Broadcast(channel, level) => self.reach(channel, level),
+            Origin::Local => {}
         }
         self.entries.insert(number, entry);
         self.next_number = self.next_number.max(number + 1);
     }
 
-    fn follow(&mut self, channel: ChannelId, level: Level) {
+    fn reach(&mut self, channel: ChannelId, level: Level) {
         let reached = self.levels.entry(channel).or_default();
         *reached = level.max(*reached);
     }
@@ -284,7 +333,7 @@ impl Mailbox {
         };
         gone.iter().filter_map(|id| id.parse().ok()).for_each(|id| self.remember(id));
         for (channel, level) in levels {
-            channel.parse().into_iter().for_each(|channel| self.follow(channel, Level(level)));
+            channel.parse().into_iter().for_each(|channel| self.reach(channel, Level(level)));
         }
     }
 
@@ -305,9 +354,17 @@ impl Entry {
         let (message, broadcast) = match self.origin {
             Origin::Message(id) => (Some(id.to_string()), None),
             Origin::Broadcast(channel, level) => (None, Some((channel.to_string(), level.0))),
+            Origin::Local => (None, None),
         };
         let payload = serde_json::from_slice(self.payload.as_bytes()).expect("a payload is JSON");
-        to_json(&EntryFile { version: VERSION, app: self.app.to_string(), message, broadcast, payload })
+        to_json(&EntryFile {
+            version: VERSION,
+            app: self.app.to_string(),
+            message,
+            broadcast,
+            stage: self.stage,
+            payload,
+        })
     }
 
     fn decode(contents: &[u8]) -> Option<Entry> {
@@ -315,10 +372,12 @@ impl Entry {
         let origin = match (file.message, file.broadcast) {
             (Some(id), None) => Origin::Message(id.parse().ok()?),
             (None, Some((channel, level))) => Origin::Broadcast(channel.parse().ok()?, Level(level)),
-            _ => return None,
+            (None, None) => Origin::Local,
+            (Some(_), Some(_)) => return None,
         };
         let app = file.app.parse().ok()?;
-        (file.version == VERSION).then(|| Entry { origin, app, payload: Payload::from_raw(&file.payload) })
+        let payload = Payload::from_raw(&file.payload);
+        (file.version == VERSION).then_some(Entry { origin, app, payload, stage: file.stage })
     }
 }
 

@@ -14,7 +14,7 @@ use lomiri_push::device::lifeline::Lifeline;
 use lomiri_push::device::reconnect::Backoff;
 use lomiri_push::protocol::wire1::{Outcome, Receipt};
 use lomiri_push::protocol::{Wire, wire0, wire1};
-use lomiri_push::service::mailbox::{Entry, Mailbox, Origin, Taken, Write};
+use lomiri_push::service::mailbox::{Entry, Mailbox, Origin, Stage, Taken, Write};
 use lomiri_push::session::EndReason;
 use lomiri_push::session::device::{Connect, Event, Options, Session};
 
@@ -162,7 +162,7 @@ impl Device {
         self.mailbox = Mailbox::restore(files, self.profile.bytes_per_app_max);
         // What is there of an interrupted write may be gone already, displaced by what was written with it.
         let held = self.interrupted.drain(..).filter(|entry| self.mailbox.knows(&entry.origin));
-        self.seen.extend(held.chain(self.mailbox.entries().cloned()).map(Seen::Held));
+        self.seen.extend(held.chain(self.mailbox.entries().map(|(_, entry)| entry.clone())).map(Seen::Held));
         self.tell_level();
     }
 
@@ -470,17 +470,17 @@ fn take(
             let (id, app, payload) = (message.id, message.app.clone(), message.payload.clone());
             let came = |sent| Seen::Came { id, app: app.clone(), payload: payload.clone(), sent };
             seen.extend(sent.map(came));
-            Entry { origin: Origin::Message(id), app, payload }
+            Entry { origin: Origin::Message(id), app, payload, stage: Stage::Ready }
         }
         Event::Broadcast(news) => {
             let app = SETTINGS.parse().expect("an app id");
             let nothing = || Payload::from_json(b"null").expect("JSON");
             let payload = news.payloads.last().cloned().unwrap_or_else(nothing);
-            Entry { origin: Origin::Broadcast(news.channel, news.level), app, payload }
+            Entry { origin: Origin::Broadcast(news.channel, news.level), app, payload, stage: Stage::Ready }
         }
         _ => return,
     };
-    if mailbox.take(entry.clone()) == Taken::New {
+    if let Taken::New(_) = mailbox.take(entry.clone()) {
         storing.fresh.push(entry);
     }
 }

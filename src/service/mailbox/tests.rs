@@ -15,7 +15,7 @@ fn app(name: &str) -> AppId {
 
 fn message(number: u64, name: &str) -> Entry {
     let payload = Payload::from_json(number.to_string().as_bytes()).expect("JSON");
-    Entry { origin: Origin::Message(id(number)), app: app(name), payload }
+    Entry { origin: Origin::Message(id(number)), app: app(name), payload, stage: Stage::Ready }
 }
 
 fn news(level: i64) -> Entry {
@@ -44,7 +44,7 @@ fn payloads(entries: &[Entry]) -> Vec<String> {
 #[test]
 fn what_came_may_be_acked_only_once_it_is_on_disk() {
     let mut mailbox = Mailbox::new(BYTES_PER_APP_MAX);
-    assert_eq!(mailbox.take(message(1, "chatter")), Taken::New);
+    assert_eq!(mailbox.take(message(1, "chatter")), Taken::New(1));
     assert!(!mailbox.is_settled());
     assert!(matches!(mailbox.poll_write(), Some(Write::Put(..))));
     assert!(mailbox.poll_write().is_none());
@@ -97,7 +97,8 @@ fn the_oldest_of_an_app_go_first_and_its_newest_stays_whatever_its_size() {
         mailbox.take(message(number, "chatter"));
     }
     mailbox.take(message(1, "mail"));
-    assert_eq!(payloads(&mailbox.entries().cloned().collect::<Vec<_>>()), ["12", "13", "1"]);
+    let waiting: Vec<Entry> = mailbox.entries().map(|(_, entry)| entry.clone()).collect();
+    assert_eq!(payloads(&waiting), ["12", "13", "1"]);
     assert_eq!(mailbox.take(message(11, "chatter")), Taken::Double);
     mailbox.take(message(123_456, "chatter"));
     write(&mut mailbox, &mut folder, usize::MAX);
@@ -120,7 +121,7 @@ fn a_smaller_bound_holds_from_the_restart_on() {
 #[test]
 fn levels_rise_and_never_fall_and_stay_when_the_news_is_popped() {
     let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
-    assert_eq!(mailbox.take(news(3)), Taken::New);
+    assert_eq!(mailbox.take(news(3)), Taken::New(1));
     assert_eq!(mailbox.take(news(2)), Taken::Double);
     write(&mut mailbox, &mut folder, usize::MAX);
     assert_eq!(restored(&folder).levels()[&ChannelId::SYSTEM], Level(3));
@@ -152,5 +153,35 @@ fn so_many_ids_are_remembered_and_no_more() {
     }
     assert_eq!(mailbox.gone.len(), GONE_MAX);
     assert_eq!(mailbox.take(message(GONE_MAX as u64, "chatter")), Taken::Double);
-    assert_eq!(mailbox.take(message(0, "chatter")), Taken::New);
+    assert!(matches!(mailbox.take(message(0, "chatter")), Taken::New(_)));
+}
+
+fn raw(number: u64) -> Entry {
+    Entry { stage: Stage::Raw, ..message(number, "chatter") }
+}
+
+#[test]
+fn an_app_gets_what_its_helper_made_and_nothing_before() {
+    let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+    let (Taken::New(first), Taken::New(second)) = (mailbox.take(raw(1)), mailbox.take(raw(2))) else {
+        panic!("both are new")
+    };
+    assert!(mailbox.pop_all(&app("chatter")).is_empty());
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = restored(&folder);
+    mailbox.settle(first, Some(Payload::from_json(b"[1]").expect("JSON")));
+    mailbox.settle(second, None);
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = restored(&folder);
+    assert!(mailbox.knows(&raw(2).origin), "nothing was left of it, and still it has come");
+    assert_eq!(payloads(&mailbox.pop_all(&app("chatter"))), ["[1]"]);
+}
+
+#[test]
+fn a_helper_that_was_too_slow_brings_nothing_back() {
+    let mut mailbox = Mailbox::new(1);
+    let Taken::New(dropped) = mailbox.take(raw(1)) else { panic!("new") };
+    mailbox.take(raw(2));
+    mailbox.settle(dropped, Some(Payload::from_json(b"1").expect("JSON")));
+    assert_eq!(mailbox.entries().count(), 1);
 }

@@ -51,6 +51,7 @@ impl Model {
                 copy.is_none_or(|copy| !std::mem::replace(&mut copy.is_shown, true))
             }
             Origin::Broadcast(..) => self.note_news(device, &entry.payload),
+            Origin::Local => true,
         }
     }
 
