@@ -25,6 +25,7 @@ pub mod app;
 pub mod helping;
 pub mod mailbox;
 pub mod notification;
+pub mod output;
 pub mod shade;
 mod tally;
 
