@@ -16,6 +16,7 @@ pub mod broker;
 pub mod cli;
 #[cfg(feature = "device")]
 pub mod device;
+pub mod files;
 pub mod http;
 pub mod protocol;
 #[cfg(feature = "server")]

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers in order: each may import those before it.
-const LAYERS: [&str; 13] = [
-    "base", "protocol", "session", "tls", "http", "queue", "store", "broker", "api", "reactor", "service",
-    "device", "cli",
+const LAYERS: [&str; 14] = [
+    "base", "protocol", "session", "tls", "files", "http", "queue", "store", "broker", "api", "reactor",
+    "service", "device", "cli",
 ];
 /// The device's side is built without the server's layers.
-const BELOW_DEVICE: [&str; 6] = ["base", "protocol", "session", "tls", "http", "service"];
+const BELOW_DEVICE: [&str; 7] = ["base", "protocol", "session", "tls", "files", "http", "service"];
 /// These decide and never touch the world: time, bytes and randomness come in as arguments.
 const PURE: [&str; 8] = ["base", "protocol", "session", "tls", "queue", "broker", "api", "service"];
 /// What touches the world; the first three read its clocks.

@@ -26,7 +26,6 @@ mod serve;
 mod state_folder;
 #[cfg(feature = "server")]
 mod ticket_keys;
-mod whole_file;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
-use super::whole_file::write_whole;
+use crate::files::write_whole;
 
 /// Anyone may see a certificate; devices need it to know the server.
 const CERTIFICATE_MODE: u32 = 0o644;

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::whole_file::write_whole;
 use crate::device::state::State;
+use crate::files::write_whole;
 
 /// Whoever reads the file can pass for the device.
 const FILE_MODE: u32 = 0o600;

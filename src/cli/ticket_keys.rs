@@ -10,8 +10,8 @@ use std::{fs, io, thread};
 
 use log::warn;
 
-use super::whole_file::write_whole;
 use crate::base::Wall;
+use crate::files::write_whole;
 use crate::reactor::Clock;
 use crate::tls::{TicketKeys, Tickets};
 

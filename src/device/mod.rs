@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod connection;
+pub mod folder;
 pub mod keepalive;
 pub mod lifeline;
 pub mod reconnect;

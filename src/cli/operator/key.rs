@@ -8,8 +8,8 @@ use std::{fs, str};
 
 use log::{info, warn};
 
-use super::super::whole_file::write_whole;
 use crate::base::Credential;
+use crate::files::write_whole;
 
 /// Whoever has the key can let devices in and erase users.
 const MODE: u32 = 0o600;

@@ -1,0 +1,121 @@
+//! The push service's folder on a real disk: its files are read at the start, and each write is durable when
+//! it returns. What is in them, `service` knows.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::files::write_whole;
+use crate::service::mailbox::Write;
+use crate::service::{MAILBOX_FOLDER, SHADE_FILE};
+
+/// Messages are for their reader alone.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+/// The longest file that is read: a payload is far shorter, and the list of what has gone is some 30 KiB.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The folder.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+/// What a folder holds at the start.
+#[derive(Debug)]
+pub struct Contents {
+    /// The mailbox's files by their names.
+    pub mailbox: Vec<(String, Vec<u8>)>,
+    /// The shade's file; empty if there is none.
+    pub shade: Vec<u8>,
+}
+
+impl Folder {
+    /// The folder at `path`, made if it is not there.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path.join(MAILBOX_FOLDER))?;
+        Ok(Folder(path.to_owned()))
+    }
+
+    /// What is in it, all durable.
+    pub fn read(&self) -> io::Result<Contents> {
+        sync(&self.mailbox())?;
+        sync(&self.0)?;
+        let shade = match read_short(&self.0.join(SHADE_FILE)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            shade => shade?,
+        };
+        Ok(Contents { mailbox: self.read_mailbox()?, shade })
+    }
+
+    /// Does what the service wants; durable when it returns.
+    pub fn write(&self, write: &Write) -> io::Result<()> {
+        match write {
+            Write::Put(name, contents) => write_whole(&self.0.join(name), contents, FILE_MODE),
+            Write::Remove(name) => self.remove(name),
+        }
+    }
+
+    fn read_mailbox(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.mailbox())? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if entry.file_type()?.is_file() {
+                files.push((name, read_short(&entry.path())?));
+            }
+        }
+        Ok(files)
+    }
+
+    /// A file that comes back after a crash is known for gone by `seen.json`, so its going needs no sync.
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.0.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn mailbox(&self) -> PathBuf {
+        self.0.join(MAILBOX_FOLDER)
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// A file's content; nothing of one that no service wrote.
+fn read_short(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(path)?.len() {
+        0..=FILE_BYTES_MAX => fs::read(path),
+        _ => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_and_is_its_owners_alone() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let path = place.path().join("new/push");
+        let folder = Folder::open(&path).expect("writable");
+        let contents = folder.read().expect("readable");
+        assert!(contents.mailbox.is_empty() && contents.shade.is_empty());
+        let put = |name: &str| Write::Put(name.into(), name.as_bytes().to_vec());
+        for write in [put("mailbox/1.json"), put("mailbox/2.json"), put("shade.json")] {
+            folder.write(&write).expect("writable");
+        }
+        for _ in 0..2 {
+            folder.write(&Write::Remove("mailbox/1.json".into())).expect("it may be gone");
+        }
+        let contents = Folder::open(&path).expect("there").read().expect("readable");
+        assert_eq!(contents.mailbox, [("2.json".to_owned(), b"mailbox/2.json".to_vec())]);
+        assert_eq!(contents.shade, b"shade.json");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path.join("mailbox")), mode(&path.join("mailbox/2.json"))), (0o700, 0o600));
+    }
+}
