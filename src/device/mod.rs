@@ -7,6 +7,7 @@ pub mod folder;
 pub mod keepalive;
 pub mod lifeline;
 pub mod reconnect;
+pub mod registrar;
 pub mod state;
 
 pub use connection::{ConnectError, Connection, Interrupter, Server};

@@ -29,6 +29,13 @@ impl Channel {
         }
     }
 
+    /// In plain text, to any address: for what is no secret.
+    pub fn in_plain_text(addr: &str, patience: Duration) -> Result<Channel, AskError> {
+        let deadline = Instant::now() + patience;
+        let addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
+        Ok(Channel { stream: dial(&addrs, deadline)?, tls: None, deadline })
+    }
+
     /// Over TLS, with the handshake done.
     pub fn over_tls(
         addr: &str,

@@ -1,5 +1,5 @@
-//! One request to an HTTP API and its answer, for commands and devices that ask a server: over TLS, or in
-//! plain text to this machine alone. No redirects, no cookies, no second try.
+//! One request to an HTTP API and its answer, for commands and devices that ask a server. A credential goes
+//! over TLS, or in plain text to this machine alone. No redirects, no cookies, no second try.
 
 mod answer;
 mod channel;
@@ -27,8 +27,8 @@ pub struct Request<'a> {
     pub method: &'static str,
     /// What stands behind the API's base, from its `/`.
     pub path: &'a str,
-    /// What gives the right to ask.
-    pub bearer: &'a str,
+    /// What gives the right to ask, if anything has to.
+    pub bearer: Option<&'a str>,
     /// A JSON text, if the method takes one.
     pub body: Option<String>,
 }
@@ -91,7 +91,7 @@ impl Api {
 
     /// Asks once.
     fn ask(&self, request: &Request<'_>) -> Result<Answer, AskError> {
-        let mut channel = self.open()?;
+        let mut channel = self.open(request)?;
         channel.send(self.url.head_and_body(request).as_bytes())?;
         let mut received = Vec::new();
         loop {
@@ -112,9 +112,10 @@ impl Api {
         self.url.to_string()
     }
 
-    fn open(&self) -> Result<Channel, AskError> {
+    fn open(&self, request: &Request<'_>) -> Result<Channel, AskError> {
         match &self.tls {
-            None => Channel::to_this_machine(&self.url.addr(), PATIENCE),
+            None if request.bearer.is_some() => Channel::to_this_machine(&self.url.addr(), PATIENCE),
+            None => Channel::in_plain_text(&self.url.addr(), PATIENCE),
             Some(tls) => Channel::over_tls(&self.url.addr(), self.url.name(), tls, PATIENCE),
         }
     }
@@ -147,7 +148,7 @@ mod tests {
     }
 
     fn post(bearer: &str) -> Request<'_> {
-        Request { method: "POST", path: "/register", bearer, body: Some("{}".into()) }
+        Request { method: "POST", path: "/register", bearer: Some(bearer), body: Some("{}".into()) }
     }
 
     #[test]
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!((answer.status, &answer.body[..]), (401, &b"no"[..]));
         let host = base.trim_start_matches("http://").trim_end_matches("/push");
         let expected = format!(
-            "POST /push/register HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer secret\r\nConnection: close\r\n\
+            "POST /push/register HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer secret\r\n\
              Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         assert_eq!(asked.join().expect("no panic"), expected);

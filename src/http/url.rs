@@ -73,9 +73,12 @@ impl Url {
     pub fn head_and_body(&self, request: &Request<'_>) -> String {
         let Request { method, path, bearer, body } = request;
         let mut text = format!(
-            "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {bearer}\r\nConnection: close\r\n",
+            "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
             self.path, self.authority
         );
+        if let Some(bearer) = bearer {
+            write!(text, "Authorization: Bearer {bearer}\r\n").expect("a string takes all");
+        }
         if let Some(body) = body {
             let length = body.len();
             write!(text, "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")

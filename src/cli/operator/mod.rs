@@ -83,7 +83,8 @@ impl Operator {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Failure> {
-        let request = Request { method, path, bearer: &self.key.reveal(), body: body.map(Value::to_string) };
+        let request =
+            Request { method, path, bearer: Some(&self.key.reveal()), body: body.map(Value::to_string) };
         self.api.ask_for(&request).map_err(|error| {
             Failure::Run(match error {
                 AskError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {

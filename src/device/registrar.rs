@@ -1,0 +1,268 @@
+//! Asks the server's HTTP API for apps' tokens, or has them die, one request after the other on a thread of
+//! its own. What the server gave is kept, for apps that ask while the network is gone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::base::{AppId, Credential, DeviceId};
+use crate::files::write_whole;
+use crate::http::{Api, AskError, Request};
+
+/// Requests that wait, at most: all apps of a phone register within the first minute after a start.
+const WAITING_MAX: usize = 256;
+/// Tokens are capabilities.
+const FILE_MODE: u32 = 0o600;
+
+/// What an app wants of its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The token of the app on this device.
+    DeviceToken,
+    /// The token of the app on all devices of this user.
+    UserToken,
+    /// No token any more.
+    Unregister,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistrationError {
+    /// No server is known to ask.
+    #[error("no server is configured")]
+    NoServer,
+    /// Too many ask at once.
+    #[error("too many registrations at once")]
+    Busy,
+    /// The server was not reached.
+    #[error("unable to request registration: {0}")]
+    Unreachable(String),
+    /// The server has a problem.
+    #[error("bad server")]
+    Server,
+    /// The server does not believe that this is the device.
+    #[error("bad auth")]
+    Unauthorized,
+    /// The server does not take the request.
+    #[error("bad request")]
+    Refused,
+    /// The server answered without the token.
+    #[error("bad token")]
+    NoToken,
+}
+
+/// Whom to ask, and in whose name.
+pub struct Registry {
+    /// The server's API, if one is known.
+    pub api: Option<Api>,
+    /// This device.
+    pub device: DeviceId,
+    /// What it proves that with; deployed servers need none.
+    pub credential: Option<Credential>,
+    /// Where tokens are kept.
+    pub file: PathBuf,
+}
+
+/// Takes requests. Its thread ends with it.
+pub struct Registrar(SyncSender<Job>);
+
+struct Job {
+    app: AppId,
+    wish: Wish,
+    told: Told,
+}
+
+type Told = Box<dyn FnOnce(Result<String, RegistrationError>) + Send>;
+
+/// The tokens of one app.
+#[derive(Clone, Serialize, Deserialize)]
+struct Tokens {
+    token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_token: Option<String>,
+}
+
+impl Registrar {
+    /// Begins to take requests.
+    pub fn start(registry: Registry) -> io::Result<Registrar> {
+        let (sender, jobs) = sync_channel(WAITING_MAX);
+        thread::Builder::new().name("registrar".into()).spawn(move || registry.work(&jobs))?;
+        Ok(Registrar(sender))
+    }
+
+    /// Asks in the app's name; `told` hears the token, or nothing but that it is done, on another thread.
+    pub fn ask(
+        &self,
+        app: AppId,
+        wish: Wish,
+        told: impl FnOnce(Result<String, RegistrationError>) + Send + 'static,
+    ) {
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
+            self.0.try_send(Job { app, wish, told: Box::new(told) })
+        {
+            (job.told)(Err(RegistrationError::Busy));
+        }
+    }
+}
+
+impl Registry {
+    fn work(mut self, jobs: &Receiver<Job>) {
+        let mut kept = self.load();
+        for Job { app, wish, told } in jobs {
+            told(self.answer(&mut kept, &app, wish));
+        }
+    }
+
+    fn answer(
+        &mut self,
+        kept: &mut BTreeMap<String, Tokens>,
+        app: &AppId,
+        wish: Wish,
+    ) -> Result<String, RegistrationError> {
+        if wish == Wish::Unregister {
+            self.post::<IgnoredAny>("/unregister", app)?;
+            kept.remove(app.as_str());
+            self.store(kept);
+            return Ok(String::new());
+        }
+        let tokens = match (self.post::<Tokens>("/register", app), kept.get(app.as_str())) {
+            (Ok(tokens), _) => tokens,
+            (Err(RegistrationError::Unreachable(_)), Some(known)) => known.clone(),
+            (Err(error), _) => return Err(error),
+        };
+        kept.insert(app.to_string(), tokens.clone());
+        self.store(kept);
+        match wish {
+            Wish::UserToken => tokens.user_token.ok_or(RegistrationError::NoToken),
+            _ => Ok(tokens.token),
+        }
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, app: &AppId) -> Result<T, RegistrationError> {
+        let api = self.api.as_ref().ok_or(RegistrationError::NoServer)?;
+        let body = json!({ "deviceid": self.device.as_str(), "appid": app.as_str() }).to_string();
+        let credential = self.credential.as_ref().map(Credential::reveal);
+        let request = Request { method: "POST", path, bearer: credential.as_deref(), body: Some(body) };
+        api.ask_for(&request).map_err(|error| {
+            log::warn!("{}{path} for {app}: {error}", api.base());
+            RegistrationError::from(error)
+        })
+    }
+
+    /// What cannot be read is asked for again.
+    fn load(&self) -> BTreeMap<String, Tokens> {
+        let text = fs::read(&self.file).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    fn store(&self, kept: &BTreeMap<String, Tokens>) {
+        let text = serde_json::to_vec(kept).expect("plain data");
+        if let Err(error) = write_whole(&self.file, &text, FILE_MODE) {
+            log::warn!("{}: {error}", self.file.display());
+        }
+    }
+}
+
+impl From<AskError> for RegistrationError {
+    fn from(error: AskError) -> RegistrationError {
+        match error {
+            AskError::Refused { status: 500.., .. } => RegistrationError::Server,
+            AskError::Refused { status: 401, .. } => RegistrationError::Unauthorized,
+            AskError::Refused { .. } => RegistrationError::Refused,
+            AskError::Answer(_) => RegistrationError::NoToken,
+            error => RegistrationError::Unreachable(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::path::Path;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// An API that answers each of its connections in turn, and then is gone.
+    fn api(answers: &'static [&'static str]) -> Api {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("bound"));
+        thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().expect("somebody asks");
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"}") {
+                    let mut bytes = [0; 1024];
+                    let count = stream.read(&mut bytes).expect("connected");
+                    asked.extend_from_slice(&bytes[..count]);
+                }
+                stream.write_all(answer.as_bytes()).expect("connected");
+            }
+        });
+        Api::new(&base, None).expect("a base")
+    }
+
+    fn registry(answers: &'static [&'static str], folder: &Path) -> Registry {
+        Registry {
+            api: Some(api(answers)),
+            device: "phone".parse().expect("an id"),
+            credential: None,
+            file: folder.join("tokens.json"),
+        }
+    }
+
+    fn ask(registrar: &Registrar, wish: Wish) -> Result<String, RegistrationError> {
+        let (sender, answer) = channel();
+        let told = move |outcome| sender.send(outcome).expect("somebody waits");
+        registrar.ask("chatter.alice_chatter".parse().expect("an id"), wish, told);
+        answer.recv().expect("it is told")
+    }
+
+    const BOTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"token\":\"t\",\"user_token\":\"u\"}";
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+
+    #[test]
+    fn tokens_come_from_the_server_and_while_it_is_gone_from_what_was_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registrar = Registrar::start(registry(&[BOTH, BOTH], folder.path())).expect("a thread");
+        assert_eq!(ask(&registrar, Wish::DeviceToken), Ok("t".into()));
+        assert_eq!(ask(&registrar, Wish::UserToken), Ok("u".into()));
+        let registrar = Registrar::start(registry(&[], folder.path())).expect("a thread");
+        assert_eq!(ask(&registrar, Wish::UserToken), Ok("u".into()));
+        let gone = ask(&registrar, Wish::Unregister).expect_err("nobody is told of it");
+        assert!(gone.to_string().starts_with("unable to request registration: "), "{gone}");
+    }
+
+    #[test]
+    fn a_token_that_died_is_not_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registrar = Registrar::start(registry(&[BOTH, OK], folder.path())).expect("a thread");
+        assert_eq!(ask(&registrar, Wish::DeviceToken), Ok("t".into()));
+        assert_eq!(ask(&registrar, Wish::Unregister), Ok(String::new()));
+        assert!(matches!(ask(&registrar, Wish::DeviceToken), Err(RegistrationError::Unreachable(_))));
+    }
+
+    const REFUSALS: [&str; 4] = [
+        "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ];
+
+    #[test]
+    fn refusals_have_the_names_that_apps_know() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registrar = Registrar::start(registry(&REFUSALS, folder.path())).expect("a thread");
+        for expected in ["bad server", "bad auth", "bad request", "bad token"] {
+            assert_eq!(ask(&registrar, Wish::DeviceToken).expect_err("refused").to_string(), expected);
+        }
+    }
+}
