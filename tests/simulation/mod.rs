@@ -8,6 +8,7 @@ mod device_disk;
 mod dice;
 mod line;
 mod model;
+mod posting;
 mod profile;
 mod script;
 mod server;

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{Digest, Payload, Token, Urgency, UserId};
-use lomiri_push::queue::{Address, Command, Holder, Notify, Repeat, Submission};
+use lomiri_push::base::{Urgency, UserId};
+use lomiri_push::queue::Command;
 
 use super::bug::Bug;
 use super::device::Identity;
 use super::line::Network;
-use super::model::{Draft, Sure};
 use super::world::{Request, World};
 
 const USERS: usize = 3;
@@ -22,9 +21,6 @@ const TIME_MIN: Duration = Duration::from_secs(600);
 const MESSAGES_MIN: usize = 200;
 /// How long it may take until nothing is pending any more: a device may be asked to stay away for an hour.
 const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
-/// So that some dozen fill the bytes of a window or of a page.
-const LONG_BYTES: usize = 5_900;
-
 /// What came of a world.
 pub struct Told {
     pub simulated: Duration,
@@ -121,128 +117,13 @@ impl World {
         self.dice.below(self.devices.len())
     }
 
-    /// As a rule one that lives.
-    fn any_token(&mut self) -> Option<(Token, usize)> {
-        let are_dead_wanted = self.dice.one_in(30);
-        let tokens = self.model.registrations.tokens();
-        let wanted = tokens.filter(|(_, meaning)| are_dead_wanted || meaning.life != Sure::No);
-        let tokens: Vec<(Token, usize)> = wanted.map(|(token, meaning)| (*token, meaning.app)).collect();
-        if tokens.is_empty() { None } else { Some(tokens[self.dice.below(tokens.len())]) }
-    }
-
-    fn post_some(&mut self) {
-        let Some((mut token, mut app)) = self.any_token() else { return self.register_any() };
-        let is_burst = self.dice.one_in(2);
-        let count = if self.dice.one_in(40) { 25 } else { 1 + self.dice.below(3) };
-        for _ in 0..count {
-            self.post(token, app);
-            if !is_burst && let Some(another) = self.any_token() {
-                (token, app) = another;
-            }
-        }
-    }
-
-    fn post(&mut self, token: Token, app: usize) {
-        if !self.server.is_up() {
-            return;
-        }
-        let lifetime = self.dice.of(&[4, 60, 900, 86_400, 86_400, 86_400, 86_400]);
-        let draft = Draft {
-            token,
-            app,
-            tag: if self.dice.one_in(4) { Some(self.dice.of(&["x", "y"])) } else { None },
-            clears: self.dice.one_in(60),
-            urgency: self.dice.of(&[
-                Urgency::VeryLow,
-                Urgency::Low,
-                Urgency::Normal,
-                Urgency::Normal,
-                Urgency::High,
-            ]),
-            expires: self.server.clock(self.now).wall + Duration::from_secs(lifetime),
-            is_tracked: self.dice.one_in(2),
-        };
-        let number = self.model.post(draft.clone());
-        let notify = self.notify(number, &draft);
-        let command = match draft.is_tracked {
-            true => Command::Send(vec![Submission { notify, repeat: Some(repeat(number, true)) }]),
-            false => Command::Notify(notify),
-        };
-        self.ask(Request::Post(number), command);
-    }
-
-    fn notify(&self, number: usize, draft: &Draft) -> Notify {
-        let json = match number.is_multiple_of(20) {
-            true => format!(r#"[{number},"{}"]"#, "x".repeat(LONG_BYTES)),
-            false => number.to_string(),
-        };
-        Notify {
-            to: Address::Token(draft.token),
-            app: self.model.apps[draft.app].clone(),
-            expires: draft.expires,
-            payload: Payload::from_json(json.as_bytes()).expect("JSON"),
-            urgency: draft.urgency,
-            clear_pending: draft.clears,
-            replace_tag: draft.tag.map(str::to_owned),
-            app_key: None,
-        }
-    }
-
-    /// An app server that got no answer, or lost it, asks again.
-    fn post_again(&mut self) {
-        let Some(number) = self.any_tracked() else { return };
-        let is_same = self.model.posts[number].is_there == Sure::Maybe || !self.dice.one_in(4);
-        let draft = self.model.posts[number].draft.clone();
-        let repeat = Some(repeat(number, is_same));
-        let notify = self.notify(number, &draft);
-        self.ask(Request::Again { number, is_same }, Command::Send(vec![Submission { notify, repeat }]));
-    }
-
-    /// A message whose state is kept, of the last few.
-    fn any_tracked(&mut self) -> Option<usize> {
-        let is_tracked = |(number, post): (usize, &super::model::Post)| {
-            (post.draft.is_tracked && post.is_answered && post.is_there != Sure::No).then_some(number)
-        };
-        let tracked: Vec<usize> =
-            self.model.posts.iter().enumerate().rev().filter_map(is_tracked).take(30).collect();
-        if tracked.is_empty() { None } else { Some(self.dice.of(&tracked)) }
-    }
-
-    fn query_any(&mut self) {
-        if let Some(number) = self.any_tracked() {
-            self.query(number, false);
-        }
-    }
-
-    fn query(&mut self, number: usize, is_over: bool) {
-        let post = &self.model.posts[number];
-        if let Some(message) = post.id {
-            let by = Holder::Token(post.draft.token);
-            self.ask(Request::Query { number, is_over }, Command::Query { message, by });
-        }
-    }
-
-    fn broadcast(&mut self) {
-        if !self.server.is_up() {
-            return;
-        }
-        let number = self.model.next_broadcast();
-        let lifetime = Duration::from_secs(self.dice.of(&[60, 86_400]));
-        let expires = self.server.clock(self.now).wall + lifetime;
-        self.model.announce(expires);
-        let json = format!(r#"{{"{}":[{number}]}}"#, super::device::IMAGE);
-        let payload = Payload::from_json(json.as_bytes()).expect("JSON");
-        let channel = "system".into();
-        self.ask(Request::Broadcast(number), Command::Broadcast { channel, expires, payload });
-    }
-
     fn open_app(&mut self) {
         let (index, app) = (self.any_device(), self.dice.below(self.model.apps.len()));
         let app = self.model.apps[app].clone();
         self.devices[index].device.open_app(&app, self.now);
     }
 
-    fn register_any(&mut self) {
+    pub fn register_any(&mut self) {
         let (device, app) = (self.any_device(), self.dice.below(self.model.apps.len()));
         if let Identity::Known(id, credential) = self.devices[device].device.identity.clone() {
             let command = Command::Register { device: id, app: self.model.apps[app].clone(), credential };
@@ -426,10 +307,4 @@ impl World {
 
 fn user_id(user: usize) -> UserId {
     format!("user-{user}").parse().expect("a user id")
-}
-
-/// How a request is known again; another one has the same key.
-fn repeat(number: usize, is_same: bool) -> Repeat {
-    let request = Digest::of(if is_same { b"same" } else { b"another" });
-    Repeat { key: Digest::of(&number.to_be_bytes()), request }
 }
