@@ -1,14 +1,14 @@
-//! What app servers do in a simulated world: they post, post again, and ask what became of it; and what the
-//! operator tells all devices.
+//! What app servers do in a simulated world: they post, post again, ask what became of it, and have a key;
+//! and what the operator tells all devices.
 
 use std::time::Duration;
 
-use lomiri_push::base::{Digest, Payload, Token, Urgency};
+use lomiri_push::base::{CREDENTIAL_BYTES, Credential, Digest, Payload, Token, Urgency};
 use lomiri_push::queue::{Address, Command, Holder, Notify, Repeat, Submission};
 
 use super::device::IMAGE;
 use super::model::{Draft, Post, Sure};
-use super::world::{Request, World};
+use super::world::{By, Request, World};
 
 /// So that some dozen fill the bytes of a window or of a page.
 const LONG_BYTES: usize = 5_900;
@@ -36,9 +36,6 @@ impl World {
     }
 
     fn post(&mut self, token: Token, app: usize) {
-        if !self.server.is_up() {
-            return;
-        }
         let lifetime = self.dice.of(&[4, 60, 900, 86_400, 86_400, 86_400, 86_400]);
         let draft = Draft {
             token,
@@ -53,8 +50,16 @@ impl World {
                 Urgency::High,
             ]),
             expires: self.server.clock(self.now).wall + Duration::from_secs(lifetime),
+            app_key: self.any_key(app),
             is_tracked: self.dice.one_in(2),
         };
+        self.post_draft(draft);
+    }
+
+    pub fn post_draft(&mut self, draft: Draft) {
+        if !self.server.is_up() {
+            return;
+        }
         let number = self.model.post(draft.clone());
         let notify = self.notify(number, &draft);
         let command = match draft.is_tracked {
@@ -62,6 +67,21 @@ impl World {
             false => Command::Notify(notify),
         };
         self.ask(Request::Post(number), command);
+    }
+
+    /// As a rule the right one.
+    fn any_key(&mut self, app: usize) -> Option<Credential> {
+        match self.dice.below(20) {
+            0 => None,
+            1 => Some(self.another_key()),
+            _ => self.model.app_keys.known(app).cloned(),
+        }
+    }
+
+    fn another_key(&mut self) -> Credential {
+        let mut bytes = [0; CREDENTIAL_BYTES];
+        self.dice.fill(&mut bytes);
+        Credential::new(bytes)
     }
 
     fn notify(&self, number: usize, draft: &Draft) -> Notify {
@@ -77,7 +97,7 @@ impl World {
             urgency: draft.urgency,
             clear_pending: draft.clears,
             replace_tag: draft.tag.map(str::to_owned),
-            app_key: None,
+            app_key: draft.app_key.clone(),
         }
     }
 
@@ -102,17 +122,26 @@ impl World {
     }
 
     pub fn query_any(&mut self) {
-        if let Some(number) = self.any_tracked() {
-            self.query(number, false);
-        }
+        let Some(number) = self.any_tracked() else { return };
+        let app = self.model.posts[number].draft.app;
+        let is_key_certain = self.model.app_keys.is_certain(app) && !self.is_key_changing(app);
+        let by = match self.dice.below(8) {
+            0 => By::OtherKey,
+            1..4 if is_key_certain && self.model.app_keys.known(app).is_some() => By::AppKey,
+            _ => By::Token,
+        };
+        self.query(number, by, false);
     }
 
-    pub fn query(&mut self, number: usize, is_over: bool) {
-        let post = &self.model.posts[number];
-        if let Some(message) = post.id {
-            let by = Holder::Token(post.draft.token);
-            self.ask(Request::Query { number, is_over }, Command::Query { message, by });
-        }
+    pub fn query(&mut self, number: usize, by: By, is_over: bool) {
+        let Some(message) = self.model.posts[number].id else { return };
+        let draft = &self.model.posts[number].draft;
+        let holder = match by {
+            By::Token => Holder::Token(draft.token),
+            By::AppKey => Holder::AppKey(self.model.app_keys.known(draft.app).expect("it is known").clone()),
+            By::OtherKey => Holder::AppKey(self.another_key()),
+        };
+        self.ask(Request::Query { number, by, is_over }, Command::Query { message, by: holder });
     }
 
     pub fn broadcast(&mut self) {
@@ -127,6 +156,24 @@ impl World {
         let payload = Payload::from_json(json.as_bytes()).expect("JSON");
         let channel = "system".into();
         self.ask(Request::Broadcast(number), Command::Broadcast { channel, expires, payload });
+    }
+
+    pub fn bind_or_unbind_any(&mut self) {
+        let app = self.dice.below(self.model.apps.len());
+        match self.dice.one_in(3) {
+            true => self.ask(Request::Unbind(app), Command::UnbindApp { app: self.model.apps[app].clone() }),
+            false => self.bind(app),
+        }
+    }
+
+    pub fn bind(&mut self, app: usize) {
+        self.ask(Request::Bind(app), Command::BindApp { app: self.model.apps[app].clone() });
+    }
+
+    pub fn is_key_changing(&self, app: usize) -> bool {
+        let changes =
+            |request: &Request| matches!(request, Request::Bind(of) | Request::Unbind(of) if *of == app);
+        self.requests.values().any(changes)
     }
 }
 

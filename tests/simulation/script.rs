@@ -9,7 +9,7 @@ use lomiri_push::queue::Command;
 use super::bug::Bug;
 use super::device::Identity;
 use super::line::Network;
-use super::world::{Request, World};
+use super::world::{By, Request, World};
 
 const USERS: usize = 3;
 const DEVICES: usize = 5;
@@ -76,6 +76,7 @@ impl World {
             852..855 => self.storm(),
             855..857 => self.erase_any(),
             857..860 => self.revoke_any_user_token(),
+            860..864 => self.bind_or_unbind_any(),
             _ => {}
         }
         self.drain_effects();
@@ -84,24 +85,39 @@ impl World {
     /// What must be asked for again until it is answered.
     fn keep_house(&mut self) {
         for index in 0..self.devices.len() {
-            let machine = &self.devices[index];
-            let is_asked = self
-                .requests
-                .values()
-                .any(|request| matches!(request, Request::Code(device) if *device == index));
-            if machine.needs_code && matches!(machine.device.identity, Identity::Nobody) && !is_asked {
-                let user = user_id(self.model.owners[index].user);
-                let valid_for = Duration::from_secs(24 * 3_600);
-                self.ask(Request::Code(index), Command::MakeCode { user, valid_for });
+            self.keep_device(index);
+        }
+        for app in 0..self.model.apps.len() {
+            if !self.model.app_keys.is_certain(app) && !self.is_key_changing(app) {
+                self.bind(app);
             }
-            let owner = &self.model.owners[index];
-            let is_asked = self
-                .requests
-                .values()
-                .any(|request| matches!(request, Request::Revoke(device) if *device == index));
-            if owner.may_be_revoked && owner.revoked.is_none() && !is_asked {
-                self.revoke(index);
-            }
+        }
+        if let Some((_, draft)) = self.retry.take_if(|(at, _)| *at <= self.now) {
+            self.post_draft(draft);
+        }
+    }
+
+    fn keep_device(&mut self, index: usize) {
+        let is_asked = |is_it: fn(&Request) -> Option<usize>| {
+            self.requests.values().any(|request| is_it(request) == Some(index))
+        };
+        let is_code_asked = is_asked(|request| match request {
+            Request::Code(device) => Some(*device),
+            _ => None,
+        });
+        let is_end_asked = is_asked(|request| match request {
+            Request::Revoke(device) => Some(*device),
+            _ => None,
+        });
+        let (machine, owner) = (&self.devices[index], &self.model.owners[index]);
+        let wants_code = machine.needs_code && matches!(machine.device.identity, Identity::Nobody);
+        let is_half_revoked = owner.may_be_revoked && owner.revoked.is_none();
+        if wants_code && !is_code_asked {
+            let (user, valid_for) = (user_id(owner.user), Duration::from_secs(24 * 3_600));
+            self.ask(Request::Code(index), Command::MakeCode { user, valid_for });
+        }
+        if is_half_revoked && !is_end_asked {
+            self.revoke(index);
         }
     }
 
@@ -298,7 +314,7 @@ impl World {
         self.run_until(self.now + Duration::from_secs(5));
         for number in 0..self.model.posts.len() {
             if self.model.posts[number].draft.is_tracked {
-                self.query(number, true);
+                self.query(number, By::Token, true);
             }
         }
         self.run_until(self.now + Duration::from_secs(5));

@@ -11,7 +11,7 @@ use super::bug::Bug;
 use super::device::{Device, Identity, Seen};
 use super::dice::Dice;
 use super::line::{Cargo, Connection, Network};
-use super::model::{Model, Moment, Owner, Sure};
+use super::model::{Draft, Model, Moment, Owner, Sure};
 use super::server::{Effect, Server, ServerOptions};
 
 const APPS: [&str; 3] = ["chatter", "mail", "alarm"];
@@ -29,6 +29,8 @@ pub struct World {
     pub bug: Option<Bug>,
     /// When the server starts again, if it is down.
     pub restart_at: Option<Monotonic>,
+    /// A message that was refused for a while, and when it is to be posted again.
+    pub retry: Option<(Monotonic, Draft)>,
     decided: BTreeMap<u64, Now>,
     /// The furthest that the server's clock was ever ahead of the right one.
     ahead_max: Duration,
@@ -57,6 +59,7 @@ pub enum Request {
     },
     Query {
         number: usize,
+        by: By,
         is_over: bool,
     },
     Broadcast(usize),
@@ -77,17 +80,29 @@ pub enum Request {
         user: usize,
         app: usize,
     },
+    Bind(usize),
+    Unbind(usize),
+}
+
+/// What somebody shows to learn what became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Token,
+    /// The app's key, which is surely the right one.
+    AppKey,
+    /// A key of somebody else's.
+    OtherKey,
 }
 
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>) -> World {
         let mut dice = Dice::new(seed);
-        let token = [None, Some(Rate { per_minute: 60, burst: 15 })][dice.below(2)];
-        let limits = Limits {
-            messages_per_app_max: dice.of(&[5, 20, 100]),
-            rates: Rates { token, ..Rates::default() },
-            ..Limits::default()
+        let rates = Rates {
+            token: dice.of(&[None, Some(Rate { per_minute: 60, burst: 15 })]),
+            app: dice.of(&[None, None, Some(Rate { per_minute: 40, burst: 30 })]),
+            user: dice.of(&[None, None, Some(Rate { per_minute: 40, burst: 20 })]),
         };
+        let limits = Limits { messages_per_app_max: dice.of(&[5, 20, 100]), rates, ..Limits::default() };
         let options = ServerOptions { limits, is_auth_required: !dice.one_in(4) };
         let apps = APPS.iter().map(|app| app.parse::<AppId>().expect("an app id")).collect();
         let server_dice = Dice::new(dice.next());
@@ -96,13 +111,14 @@ impl World {
         World {
             now: Monotonic::default(),
             dice,
-            model: Model::new(limits, apps),
+            model: Model::new(limits, apps, options.is_auth_required),
             server,
             devices: Vec::new(),
             connections: BTreeMap::new(),
             requests: BTreeMap::new(),
             bug,
             restart_at: None,
+            retry: None,
             decided: BTreeMap::new(),
             ahead_max: Duration::ZERO,
             numbers: 0,
@@ -355,6 +371,8 @@ impl World {
             Request::Revoke(device) => self.model.may_be_revoked(device),
             Request::Erase { user } => self.model.erased(user, None),
             Request::RevokeToken { user, app } => self.model.user_token_revoked(user, app, Sure::Maybe),
+            Request::Bind(app) => self.model.may_be_bound(app),
+            Request::Unbind(app) => self.model.unbound(app, Sure::Maybe),
             Request::Again { .. } | Request::Query { .. } | Request::Code(_) => {}
         }
     }
@@ -366,15 +384,15 @@ impl World {
             (Request::Post(number), Answer::Done) => self.model.taken(number, None, moment),
             (Request::Post(number), Answer::Sent(mut sent)) => match sent.remove(0) {
                 Ok(sent) => self.model.taken(number, Some(&sent), moment),
-                Err(refusal) => self.model.refused(number, &refusal, moment),
+                Err(refusal) => self.refused_post(number, &refusal, moment),
             },
             (Request::Post(number), Answer::Refused(refusal)) => {
-                self.model.refused(number, &refusal, moment);
+                self.refused_post(number, &refusal, moment);
             }
             (Request::Again { number, is_same }, Answer::Sent(mut sent)) => {
                 self.answered_again(number, is_same, sent.remove(0), moment);
             }
-            (Request::Query { number, is_over }, Answer::State(state)) => {
+            (Request::Query { number, is_over, by: By::Token | By::AppKey }, Answer::State(state)) => {
                 self.model.state_told(number, &state, is_over);
             }
             (Request::Broadcast(number), Answer::Done) => self.model.announced(number, Sure::Yes),
@@ -395,8 +413,17 @@ impl World {
             (Request::RevokeToken { user, app }, Answer::Done) => {
                 self.model.user_token_revoked(user, app, Sure::No);
             }
+            (Request::Bind(app), Answer::AppKey(key)) => self.model.bound(app, key),
+            (Request::Unbind(app), Answer::Done) => self.model.unbound(app, Sure::Yes),
             (_, Answer::Refused(refusal)) => self.refused(request, &refusal),
             (request, answer) => self.model.complain(format!("{request:?} was answered by {answer:?}")),
+        }
+    }
+
+    fn refused_post(&mut self, number: usize, refusal: &Refusal, moment: Moment) {
+        self.model.refused(number, refusal, moment);
+        if let Refusal::TooManyRequests { retry_after } = refusal {
+            self.retry.get_or_insert((self.now + *retry_after, self.model.posts[number].draft.clone()));
         }
     }
 
@@ -411,7 +438,7 @@ impl World {
         match answer {
             Ok(sent) if is_same => self.model.taken_again(number, &sent, moment),
             Err(Refusal::AnotherRequest) if !is_same => {}
-            Err(_) if is_same && !was_there => self.model.refused_again(number),
+            Err(_) if is_same && !was_there => self.model.refused_again(number, moment),
             Err(_) if self.model.posts[number].is_forgotten => {}
             other => {
                 self.model.complain(format!("message {number}, posted again, was answered by {other:?}"))
@@ -427,6 +454,7 @@ impl World {
                 Request::Register { device, .. } | Request::Unregister { device, .. },
                 Refusal::NotThisDevice,
             ) => self.model.owners[device].may_be_revoked,
+            (Request::Query { by: By::OtherKey, .. }, Refusal::UnknownMessage) => true,
             (Request::Query { number, .. }, Refusal::UnknownMessage) => {
                 let post = &self.model.posts[number];
                 post.is_there != Sure::Yes

@@ -4,17 +4,21 @@
 //! What was asked when the server crashed may have been done or not: it counts as [`Sure::Maybe`] until an
 //! answer tells.
 
+mod keys;
 mod posts;
+mod rates;
 mod registrations;
 mod seen;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lomiri_push::base::{AppId, DeviceId, MessageId, Monotonic, Token, Urgency, Wall};
+use lomiri_push::base::{AppId, DeviceId, MessageId, Monotonic, Urgency, Wall};
 use lomiri_push::queue::{Limits, Status};
 
+use keys::AppKeys;
 pub use posts::{Draft, Post};
+use rates::Buckets;
 pub use registrations::Registrations;
 
 /// On wire 1 a message expires on a whole second: so much earlier than its sender said at most.
@@ -53,6 +57,9 @@ pub struct Owner {
 pub struct Model {
     pub limits: Limits,
     pub apps: Vec<AppId>,
+    /// Whether devices are users'.
+    has_users: bool,
+    pub app_keys: AppKeys,
     pub posts: Vec<Post>,
     pub owners: Vec<Owner>,
     pub registrations: Registrations,
@@ -66,10 +73,7 @@ pub struct Model {
     pub was_set_back: bool,
     by_id: BTreeMap<MessageId, usize>,
     broadcasts: Vec<News>,
-    /// How full each token's bucket was, and when, since the server started.
-    buckets: BTreeMap<Token, (f64, Monotonic)>,
-    /// Tokens whose buckets nobody outside the server can know.
-    unknown_buckets: BTreeSet<Token>,
+    buckets: Buckets,
 }
 
 struct News {
@@ -78,10 +82,12 @@ struct News {
 }
 
 impl Model {
-    pub fn new(limits: Limits, apps: Vec<AppId>) -> Model {
+    pub fn new(limits: Limits, apps: Vec<AppId>, has_users: bool) -> Model {
         Model {
             limits,
             apps,
+            has_users,
+            app_keys: AppKeys::default(),
             posts: Vec::new(),
             owners: Vec::new(),
             registrations: Registrations::default(),
@@ -91,8 +97,7 @@ impl Model {
             was_set_back: false,
             by_id: BTreeMap::new(),
             broadcasts: Vec::new(),
-            buckets: BTreeMap::new(),
-            unknown_buckets: BTreeSet::new(),
+            buckets: Buckets::default(),
         }
     }
 
@@ -108,8 +113,7 @@ impl Model {
 
     /// The server has started: what it kept in memory alone is gone.
     pub fn started(&mut self) {
-        self.buckets.clear();
-        self.unknown_buckets.clear();
+        self.buckets = Buckets::default();
     }
 
     /// How many messages were surely taken.

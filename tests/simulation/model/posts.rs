@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lomiri_push::base::{MessageId, Monotonic, Token, Urgency, Wall};
+use lomiri_push::base::{Credential, MessageId, Monotonic, Token, Urgency, Wall};
 use lomiri_push::queue::{Refusal, Sent, Status};
 
 use super::registrations::Behind;
@@ -17,6 +17,8 @@ pub struct Draft {
     pub clears: bool,
     pub urgency: Urgency,
     pub expires: Wall,
+    /// What its app server takes for the app's key, if it has one.
+    pub app_key: Option<Credential>,
     /// Whether its state is kept, and it may be posted again under its key.
     pub is_tracked: bool,
 }
@@ -99,7 +101,8 @@ impl Model {
         let behind = self.behind(&draft);
         self.check(behind.life != Sure::No, || format!("message {number} was taken by a dead token"));
         self.check(draft.expires > moment.clock, || format!("message {number} was taken after its expiry"));
-        self.take_from_bucket(number, draft.token, moment.decided);
+        self.judged_by_key(number, true);
+        self.count(number, Sure::Yes, moment.decided);
         let told = sent.map(|sent| self.read_devices(number, sent, &behind));
         if let Some(sent) = sent {
             self.name(number, sent.id);
@@ -195,20 +198,25 @@ impl Model {
         let behind = self.behind(&draft);
         let is_fair = match refusal {
             Refusal::UnknownToken => behind.life != Sure::Yes,
+            // By what the app is bound to, below.
+            Refusal::AppKeyNeeded => true,
             Refusal::PastExpiration => draft.expires <= self.latest,
             Refusal::TooManyPending(_) => self.may_be_full(number, &behind, moment.clock),
-            Refusal::TooManyRequests { .. } => {
-                self.is_bucket_unknown(draft.token)
-                    || self.bucket(draft.token, moment.decided).is_some_and(|left| left < 1.01)
+            Refusal::TooManyRequests { retry_after } => {
+                self.may_be_over_rate(number, *retry_after, moment.decided)
             }
             Refusal::Unavailable => self.is_troubled,
             _ => false,
         };
         self.check(is_fair, || format!("message {number} was refused: {refusal:?}"));
         match refusal {
+            Refusal::UnknownToken | Refusal::Unavailable => {}
+            refusal => self.judged_by_key(number, *refusal != Refusal::AppKeyNeeded),
+        }
+        match refusal {
             // It was counted before anyone looked for room.
-            Refusal::TooManyPending(_) => self.take_from_bucket(number, draft.token, moment.decided),
-            Refusal::Unavailable => drop(self.unknown_buckets.insert(draft.token)),
+            Refusal::TooManyPending(_) => self.count(number, Sure::Yes, moment.decided),
+            Refusal::Unavailable => self.count(number, Sure::Maybe, moment.decided),
             _ => {}
         }
         let post = &mut self.posts[number];
@@ -242,32 +250,12 @@ impl Model {
         self.name(number, sent.id);
         if self.posts[number].is_there == Sure::Maybe {
             self.left_open(number, moment);
-            self.unknown_buckets.insert(self.posts[number].draft.token);
+            self.count(number, Sure::Maybe, moment.decided);
         }
     }
 
     /// The request was made again and was not known, so that it may have been counted.
-    pub fn refused_again(&mut self, number: usize) {
-        self.unknown_buckets.insert(self.posts[number].draft.token);
-    }
-
-    fn is_bucket_unknown(&self, token: Token) -> bool {
-        self.unknown_buckets.contains(&token)
-    }
-
-    /// How many more the token's bucket holds, none if there is no such rate.
-    fn bucket(&self, token: Token, now: Monotonic) -> Option<f64> {
-        let rate = self.limits.rates.token?;
-        let burst = f64::from(rate.burst);
-        let (left, at) = self.buckets.get(&token).copied().unwrap_or((burst, now));
-        let refilled = now.since(at).as_secs_f64() * f64::from(rate.per_minute) / 60.0;
-        Some((left + refilled).min(burst))
-    }
-
-    fn take_from_bucket(&mut self, number: usize, token: Token, now: Monotonic) {
-        let Some(left) = self.bucket(token, now) else { return };
-        self.buckets.insert(token, (left - 1.0, now));
-        let is_within = left > 0.99 || self.is_bucket_unknown(token);
-        self.check(is_within, || format!("message {number} was taken beyond its token's rate"));
+    pub fn refused_again(&mut self, number: usize, moment: Moment) {
+        self.count(number, Sure::Maybe, moment.decided);
     }
 }

@@ -47,6 +47,11 @@ impl Registrations {
         self.tokens.iter()
     }
 
+    /// What a token stands for, or stood.
+    pub fn meaning(&self, token: Token) -> Option<Meaning> {
+        self.tokens.get(&token).copied()
+    }
+
     /// What this stood for does so no longer, or perhaps not.
     fn lapse(&mut self, to: To, app: usize, life: Sure, but: Option<Token>) {
         for (token, meaning) in &mut self.tokens {
