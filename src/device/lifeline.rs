@@ -19,17 +19,20 @@
 use std::mem;
 use std::time::Duration;
 
-use super::clock::NAP_MAX;
 use super::keepalive::{Learner, Observation};
 use super::reconnect::Backoff;
 use crate::base::{Monotonic, Urgency};
-use crate::protocol::wire1::{Connect, Goaway, LEVELS_MAX, Reason};
+use crate::protocol::wire1::{Connect, Goaway, LEVELS_MAX, Reason, Receipt};
 use crate::session::EndReason;
-use crate::session::device::{Broadcast, Event, Options, Session, Unconfirmed};
+use crate::session::device::{Broadcast, Event, Options, RECEIPTS_MAX, Session, Unconfirmed};
 
 /// A server that lets the device in so long after a PONG failed to come was there all the while, and so was
 /// the network. Time for a first back-off and for a radio that has to wake.
 const RIGHT_AFTER: Duration = Duration::from_secs(60);
+
+/// A machine that is awake says PING much sooner after it is due. Later than this it slept, and the server
+/// may have given the device up meanwhile, whatever the NATs did.
+const LATE_MAX: Duration = Duration::from_secs(2);
 
 /// Keeps a device reachable.
 ///
@@ -115,7 +118,7 @@ impl Lifeline {
                 self.let_in(now);
                 session.keep_alive(self.silence());
             }
-            Event::Pinged { silence } if *silence > self.silence() + NAP_MAX => {
+            Event::Pinged { silence } if *silence > self.silence() + LATE_MAX => {
                 self.path = Path::Overslept(*silence);
             }
             Event::Pinged { silence } => self.path = Path::Tried(*silence),
@@ -166,13 +169,28 @@ impl Lifeline {
         self.connect.least = least;
     }
 
+    /// What became of a message, for the next session to say: an open one is told by [`Session::receipt`].
+    pub fn receipt(&mut self, receipt: Receipt) {
+        let receipts = &mut self.unconfirmed.receipts;
+        if receipts.len() == RECEIPTS_MAX {
+            receipts.remove(0);
+        }
+        receipts.push(receipt);
+    }
+
     /// What has been learnt, for a later life.
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
 
-    fn silence(&self) -> Duration {
+    /// How long the device stays silent now on its network.
+    pub fn silence(&self) -> Duration {
         self.learner.silence(&self.network, self.connect.keepalive)
+    }
+
+    /// Whether it will stay at that unless the network changes.
+    pub fn is_settled(&self) -> bool {
+        self.learner.is_settled(&self.network)
     }
 
     fn let_in(&mut self, now: Monotonic) {

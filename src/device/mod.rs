@@ -1,13 +1,20 @@
-//! The device's rim: the connection that keeps a device reachable, and what decides about it: how long it
-//! may be silent, and when to connect again.
+//! The device's rim: what keeps a device connected and its machine awake, and what decides about it: how
+//! long it may be silent, and when to connect again.
 
 pub mod clock;
 mod connection;
+mod dial;
 pub mod folder;
 pub mod keepalive;
 pub mod lifeline;
+pub mod link;
+pub mod network;
+pub mod power;
 pub mod reconnect;
 pub mod registrar;
+#[cfg(test)]
+mod scripted;
 pub mod state;
+pub mod watch;
 
 pub use connection::{ConnectError, Connection, Interrupter, Server};

@@ -7,6 +7,8 @@ mod enrolment;
 mod faults;
 mod limits;
 mod lines;
+#[cfg(feature = "device")]
+mod link;
 mod lives;
 mod openssl;
 mod peers;

@@ -1,0 +1,154 @@
+//! Keeps a device connected, on a thread of its own: through lost connections, restarted servers and changes
+//! of the network, on either wire. It stores no messages; whoever started it does.
+
+mod keeper;
+mod learnt;
+mod line;
+mod plain;
+mod servers;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, SyncSender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use self::keeper::{Keeper, Order};
+use super::lifeline::Wait;
+use super::network::Network;
+use super::power::{Power, WakeLock};
+use super::watch::{Waker, Watch};
+use crate::base::Urgency;
+use crate::protocol::wire1::Receipt;
+use crate::protocol::{wire0, wire1};
+use crate::session::device::Event;
+
+pub use servers::Servers;
+
+/// What makes a device's link.
+pub struct LinkOptions {
+    /// What the device says of itself, and on which wire.
+    pub speech: Speech,
+    /// Where its servers are.
+    pub servers: Servers,
+    /// How long the server may take to answer; `EXCHANGE_TIMEOUT_DEFAULT` unless told otherwise.
+    pub exchange_timeout: Duration,
+    /// The folder where the link keeps what it learns; none to begin anew each time.
+    pub folder: Option<PathBuf>,
+    /// What keeps the machine awake, and wakes it.
+    pub power: Power,
+}
+
+/// Which wire a device speaks, and what it says of itself there, with the levels that it has reached so far.
+#[derive(Debug)]
+pub enum Speech {
+    /// What deployed devices speak.
+    Wire0(wire0::Connect),
+    /// Ours. Its keepalive is the longest silence that the device wants.
+    Wire1(wire1::Connect),
+    /// Wire 1, or wire 0 with servers that do not know it. Once a server has let the device in on one of
+    /// them, that is it.
+    Either(wire0::Connect, wire1::Connect),
+}
+
+/// What a link has to tell.
+#[derive(Debug)]
+pub enum News {
+    /// A server let the device in.
+    Connected {
+        /// Its address.
+        server: String,
+        /// On which wire.
+        wire: u8,
+        /// How often something is said even if nothing happens.
+        interval: Duration,
+        /// Whether TLS resumed an earlier connection.
+        is_resumed: bool,
+    },
+    /// Messages and broadcasts, at least one. The link waits until it is told that all of them are stored,
+    /// and acks them then. If `stored` is dropped instead, it acks nothing and leaves: they come again.
+    Came {
+        /// In the order in which they came.
+        events: Vec<Event>,
+        /// To be told once they are stored.
+        stored: SyncSender<()>,
+        /// To be dropped once they need no more work.
+        awake: WakeLock,
+    },
+    /// The device is not connected, and will try again. `problem` is for people.
+    Waiting {
+        /// How long, and why.
+        wait: Wait,
+        /// What went wrong.
+        problem: String,
+    },
+    /// The device is not connected and waits for a network.
+    Offline,
+    /// What the link thinks now of the silence that the network bears, on wire 1.
+    Keepalive {
+        /// How long it stays silent.
+        silence: Duration,
+        /// Whether that is what it has settled at.
+        is_settled: bool,
+    },
+}
+
+/// A device's link. Dropping it, as [`Link::stop`] does, takes leave of the server in order.
+#[derive(Debug)]
+pub struct Link {
+    orders: Sender<Order>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Link {
+    /// Starts a link that waits for its first [`Link::network`]. `news` is called on the link's thread,
+    /// which does nothing meanwhile. Fails if the process may have no more threads or descriptors.
+    pub fn start(options: LinkOptions, news: impl FnMut(News) + Send + 'static) -> io::Result<Link> {
+        let watch = Watch::new(options.power.alarm())?;
+        let waker = watch.waker();
+        let (orders, taken) = channel();
+        let keeper = Keeper::new(options, watch, taken, news);
+        let thread = thread::Builder::new().name("link".into()).spawn(move || keeper.run())?;
+        Ok(Link { orders, waker, thread: Some(thread) })
+    }
+
+    /// Says, on wire 1, what became of a message: along with what is said next anyway.
+    pub fn tell(&self, receipt: Receipt) {
+        self.order(Order::Tell(receipt));
+    }
+
+    /// Wants, on wire 1, no less urgency than this from now on.
+    pub fn want(&self, least: Urgency) {
+        self.order(Order::Want(least));
+        self.waker.wake();
+    }
+
+    /// Where the device stands now. On another network the link connects anew, at once; offline it closes
+    /// in order and waits.
+    pub fn network(&self, network: Network) {
+        self.order(Order::Network(network));
+        self.waker.wake();
+    }
+
+    /// Takes leave and returns when that is done. Whoever takes the news must do so until then, or refuse
+    /// them: a link that cannot get rid of its news does not hear.
+    pub fn stop(self) {}
+
+    fn order(&self, order: Order) {
+        // It takes no more only if it has panicked, and that has been logged.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.order(Order::Stop);
+        self.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the link has panicked");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Keeps a phone from falling asleep in the middle of something, and has it woken for what cannot wait. By
+//! what the system offers: the kernel's alarm clock, Repowerd (on older systems powerd), logind, or nothing.
+//! It does not know what the work is.
+
+mod service;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use log::{debug, warn};
+use zbus::Address;
+
+use self::service::Service;
+use super::clock::Timer;
+use crate::base::Monotonic;
+
+/// What a device may ask of its machine. Clones speak for the same device. Nothing here waits or fails: whoever
+/// keeps the machine awake is asked on a thread of its own, and a machine that offers nothing sleeps as
+/// it likes.
+#[derive(Clone, Debug, Default)]
+pub struct Power(Option<Sender<Order>>);
+
+/// The machine stays awake while this lives.
+#[derive(Debug)]
+#[must_use = "the machine may sleep once this is dropped"]
+pub struct WakeLock(Power);
+
+/// Wakes a sleeping machine.
+#[derive(Debug, Default)]
+pub enum Alarm {
+    /// Nothing does: whatever is due then waits for it to wake.
+    #[default]
+    Absent,
+    /// The kernel.
+    Kernel(KernelAlarm),
+    /// A service on the system bus.
+    Service(ServiceAlarm),
+}
+
+/// The kernel's alarm clock.
+#[derive(Debug)]
+pub struct KernelAlarm(Timer);
+
+/// The alarm clock that Repowerd or powerd keeps.
+#[derive(Debug)]
+pub struct ServiceAlarm {
+    power: Power,
+    /// What it was last set to.
+    set_to: Mutex<Option<Monotonic>>,
+}
+
+/// What the thread that asks is told.
+#[derive(Debug)]
+enum Order {
+    Hold,
+    Release,
+    WakeAt(Option<Monotonic>),
+}
+
+/// What is wanted of the machine, all orders together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    holders: usize,
+    wake_at: Option<Monotonic>,
+}
+
+impl Power {
+    /// Asks whoever keeps this machine awake.
+    pub fn of_this_machine() -> io::Result<Power> {
+        Power::on(None)
+    }
+
+    /// The same, on this bus instead of the system's.
+    pub fn on_bus(address: Address) -> io::Result<Power> {
+        Power::on(Some(address))
+    }
+
+    /// Lets the machine sleep as it likes.
+    pub fn nobodys() -> Power {
+        Power::default()
+    }
+
+    fn on(address: Option<Address>) -> io::Result<Power> {
+        let (orders, taken) = channel();
+        let serve = move || match Service::find(address) {
+            Ok(Some(service)) => obey(service, &taken),
+            Ok(None) => debug!("nobody on the system bus keeps the machine awake"),
+            Err(error) => debug!("no system bus: {error}"),
+        };
+        thread::Builder::new().name("power".into()).spawn(serve)?;
+        Ok(Power(Some(orders)))
+    }
+
+    /// Keeps the machine awake until the lock is dropped. Any number may be held.
+    pub fn hold(&self) -> WakeLock {
+        self.order(Order::Hold);
+        WakeLock(self.clone())
+    }
+
+    /// What wakes the machine, for one owner: a service keeps one time for each device.
+    pub fn alarm(&self) -> Alarm {
+        match (&self.0, Timer::waking()) {
+            (None, _) => Alarm::Absent,
+            (Some(_), Ok(timer)) => Alarm::Kernel(KernelAlarm(timer)),
+            (Some(_), Err(_)) => {
+                Alarm::Service(ServiceAlarm { power: self.clone(), set_to: Mutex::default() })
+            }
+        }
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.0 {
+            // Where there is no service, its thread has gone.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+impl Drop for WakeLock {
+    fn drop(&mut self) {
+        self.0.order(Order::Release);
+    }
+}
+
+impl Alarm {
+    /// Wakes the machine at `at`, and not when it was to be woken before.
+    pub fn set(&self, at: Option<Monotonic>) {
+        match self {
+            Alarm::Absent => {}
+            Alarm::Kernel(KernelAlarm(timer)) => {
+                if let Err(error) = timer.set(at) {
+                    warn!("the machine will not be woken: {error}");
+                }
+            }
+            Alarm::Service(alarm) => alarm.set(at),
+        }
+    }
+
+    /// What is readable when the machine has been woken, if anything is.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Alarm::Kernel(KernelAlarm(timer)) => Some(timer.as_fd()),
+            Alarm::Absent | Alarm::Service(_) => None,
+        }
+    }
+}
+
+impl ServiceAlarm {
+    fn set(&self, at: Option<Monotonic>) {
+        let mut set_to = self.set_to.lock().expect("nothing panics while it holds this");
+        if *set_to != at {
+            *set_to = at;
+            self.power.order(Order::WakeAt(at));
+        }
+    }
+}
+
+impl Wanted {
+    fn note(&mut self, order: Order) {
+        match order {
+            Order::Hold => self.holders += 1,
+            Order::Release => self.holders -= 1,
+            Order::WakeAt(at) => self.wake_at = at,
+        }
+    }
+}
+
+/// Asks for what is wanted, whenever that changes, until nobody is left who could want anything.
+fn obey(mut service: Service, orders: &Receiver<Order>) {
+    let mut wanted = Wanted::default();
+    while let Ok(order) = orders.recv() {
+        wanted.note(order);
+        orders.try_iter().for_each(|order| wanted.note(order));
+        if let Err(error) = service.arrange(wanted.holders > 0, wanted.wake_at) {
+            warn!("{service}: {error}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Who keeps the machine awake, on the system bus: Repowerd, powerd or logind, as each wants to be asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use zbus::blocking::Connection;
+use zbus::blocking::connection::Builder;
+use zbus::blocking::fdo::DBusProxy;
+use zbus::names::BusName;
+use zbus::zvariant::OwnedFd;
+use zbus::{Address, Message};
+
+use crate::base::Monotonic;
+use crate::device::clock::wall;
+
+/// What the services show of us.
+const NAME: &str = "lomiri-push";
+/// What Repowerd and powerd call the state in which the machine does not suspend.
+const ACTIVE: i32 = 1;
+/// A service that is slower than this is broken. Nobody waits meanwhile but the machine's sleep.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A service, and what it has granted.
+pub(super) struct Service {
+    bus: Connection,
+    kind: Kind,
+    lock: Option<Lock>,
+    /// When the machine is to be woken, and what that can be called off with.
+    wakeup: Option<(Monotonic, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Repowerd,
+    Powerd,
+    Logind,
+}
+
+/// What keeps the machine awake.
+enum Lock {
+    /// Until this cookie is handed back.
+    Cookie(String),
+    /// Until this is closed.
+    Descriptor { _open: OwnedFd },
+}
+
+impl Service {
+    /// The first that is there, on this bus or the system's.
+    pub fn find(address: Option<Address>) -> zbus::Result<Option<Service>> {
+        let bus = address.map_or_else(Builder::system, Builder::address)?;
+        let bus = bus.method_timeout(PATIENCE).build()?;
+        let names = DBusProxy::new(&bus)?;
+        for kind in [Kind::Repowerd, Kind::Powerd, Kind::Logind] {
+            if names.name_has_owner(BusName::try_from(kind.name())?)? {
+                return Ok(Some(Service { bus, kind, lock: None, wakeup: None }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Has the machine stay awake, or not, and wake at `wake_at`; asks for nothing twice.
+    pub fn arrange(&mut self, is_awake: bool, wake_at: Option<Monotonic>) -> zbus::Result<()> {
+        match (is_awake, self.lock.take()) {
+            (true, None) => self.lock = Some(self.acquire()?),
+            (false, Some(lock)) => self.release(lock)?,
+            (_, lock) => self.lock = lock,
+        }
+        if self.kind != Kind::Logind && self.wakeup.as_ref().map(|(at, _)| *at) != wake_at {
+            self.move_wakeup(wake_at)?;
+        }
+        Ok(())
+    }
+
+    fn acquire(&self) -> zbus::Result<Lock> {
+        Ok(match self.kind {
+            Kind::Logind => {
+                let what = ("sleep", NAME, "a push message is being handled", "block");
+                Lock::Descriptor { _open: self.call("Inhibit", &what)?.body().deserialize()? }
+            }
+            _ => Lock::Cookie(self.call("requestSysState", &(NAME, ACTIVE))?.body().deserialize()?),
+        })
+    }
+
+    fn release(&self, lock: Lock) -> zbus::Result<()> {
+        match lock {
+            Lock::Cookie(cookie) => self.call("clearSysState", &(cookie,)).map(drop),
+            Lock::Descriptor { .. } => Ok(()),
+        }
+    }
+
+    fn move_wakeup(&mut self, to: Option<Monotonic>) -> zbus::Result<()> {
+        if let Some((_, cookie)) = self.wakeup.take() {
+            // What is over cannot be called off, and some services say so.
+            let _ = self.call("clearWakeup", &(cookie,));
+        }
+        if let Some(at) = to {
+            // Whole seconds, and not too early, or nothing would be due yet.
+            let unix_seconds = wall(at).0.div_ceil(1_000);
+            let cookie = self.call("requestWakeup", &(NAME, unix_seconds))?.body().deserialize()?;
+            self.wakeup = Some((at, cookie));
+        }
+        Ok(())
+    }
+
+    fn call<B>(&self, method: &str, body: &B) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + zbus::zvariant::DynamicType,
+    {
+        let (name, path, interface) = (self.kind.name(), self.kind.path(), self.kind.interface());
+        self.bus.call_method(Some(name), path, Some(interface), method, body)
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Repowerd => "com.lomiri.Repowerd",
+            Kind::Powerd => "com.canonical.powerd",
+            Kind::Logind => "org.freedesktop.login1",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Kind::Repowerd => "/com/lomiri/Repowerd",
+            Kind::Powerd => "/com/canonical/powerd",
+            Kind::Logind => "/org/freedesktop/login1",
+        }
+    }
+
+    fn interface(self) -> &'static str {
+        match self {
+            Kind::Logind => "org.freedesktop.login1.Manager",
+            other => other.name(),
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())
+    }
+}
