@@ -1,6 +1,7 @@
 //! The device's rim: what keeps a device connected and its machine awake, and what decides about it: how
 //! long it may be silent, and when to connect again.
 
+pub mod bus;
 pub mod clock;
 mod connection;
 mod dial;
