@@ -11,7 +11,7 @@ use lomiri_push::base::{Seq, Token, Wall};
 use lomiri_push::queue::{Address, Answer, Command, Limits, Notify, Refusal, Registered};
 use lomiri_push::store::{Fault, Store};
 
-use super::world::{Seeded, World, broadcast, device, notify, payload, register, unregister};
+use super::world::{Seeded, World, broadcast, device, for_each_seed, notify, payload, register, unregister};
 
 const SEEDS: u64 = 40;
 const TURNS: usize = 120;
@@ -388,25 +388,12 @@ impl Run {
     }
 }
 
-/// Says which seed to run again.
-struct OnFailure(u64);
-
-impl Drop for OnFailure {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("failed with QUEUE_SEED={}", self.0);
-        }
-    }
-}
-
 #[test]
 fn the_queue_does_what_a_naive_model_does_through_faults_and_restarts() {
-    let only: Option<u64> = std::env::var("QUEUE_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    for seed in only.map_or(0..SEEDS, |seed| seed..seed + 1) {
-        let _on_failure = OnFailure(seed);
+    for_each_seed(SEEDS, |seed| {
         let mut run = Run::new(seed);
         for _ in 0..TURNS {
             run.turn();
         }
-    }
+    });
 }

@@ -37,6 +37,25 @@ impl Seeded {
     }
 }
 
+/// Runs something with so many seeds, or with that in `QUEUE_SEED` alone, and says which one failed.
+pub fn for_each_seed(seeds: u64, run: impl Fn(u64)) {
+    let only: Option<u64> = std::env::var("QUEUE_SEED").ok().map(|seed| seed.parse().expect("a number"));
+    for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
+        let _on_failure = OnFailure(seed);
+        run(seed);
+    }
+}
+
+struct OnFailure(u64);
+
+impl Drop for OnFailure {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed with QUEUE_SEED={}", self.0);
+        }
+    }
+}
+
 pub struct World {
     pub queue: DurableQueue<Memory>,
     pub limits: Limits,
