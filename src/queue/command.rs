@@ -163,6 +163,16 @@ pub enum Command {
     Probe,
 }
 
+impl Command {
+    /// How many decisions it asks for: each message of a [`Command::Send`] is one.
+    pub fn decisions(&self) -> usize {
+        match self {
+            Command::Send(submissions) => submissions.len(),
+            _ => 1,
+        }
+    }
+}
+
 /// A message as an app server submits it.
 #[derive(Debug)]
 pub struct Notify {

@@ -14,11 +14,8 @@ use super::shard::ToShard;
 use super::stats::Stats;
 use crate::base::ShardId;
 use crate::queue::{Answer, Command, Event};
-use crate::store::{DurableQueue, Outcomes, Store, StoreError};
+use crate::store::{self, DurableQueue, Outcomes, Store, StoreError};
 
-/// Decisions in a batch beyond which it takes no further command: enough that the write costs each little,
-/// few enough that the first one's answer does not wait for long. Each message of a [`Command::Send`] is one.
-const BATCH_DECISIONS_MAX: usize = 256;
 /// Commands of shards that may wait for the storage thread: a few batches. What is beyond waits with
 /// the shards.
 const SHARD_COMMANDS_MAX: usize = 1024;
@@ -91,8 +88,7 @@ impl<S: Store> Storage<S> {
     /// fails: then the commands at hand have been refused.
     pub(super) fn run(mut self) -> Result<(), StoreError> {
         self.stats.queue.set(&self.queue.counts());
-        while let Some(gathered) = self.gather() {
-            let (askers, commands) = gathered.into_iter().map(|asked| (asked.asker, asked.command)).unzip();
+        while let Some((askers, commands)) = self.gather() {
             let outcomes = self.queue.handle(commands, self.clock.now(), &mut fill_with_randomness);
             self.stats.queue.set(&self.queue.counts());
             self.tell(askers, outcomes);
@@ -105,14 +101,17 @@ impl<S: Store> Storage<S> {
 
     /// Waits for commands and takes those that are there; none at all when housekeeping is due.
     /// `None` when nobody can send any more.
-    fn gather(&self) -> Option<Vec<ToStorage>> {
+    fn gather(&self) -> Option<(Vec<Asker>, Vec<Command>)> {
         let first = match self.wait_max() {
             Some(time) => self.commands.recv_timeout(time),
             None => self.commands.recv().map_err(RecvTimeoutError::from),
         };
         match first {
-            Ok(first) => Some(batch(first, self.commands.try_iter())),
-            Err(RecvTimeoutError::Timeout) => Some(Vec::new()),
+            Ok(first) => {
+                let gathered = std::iter::once(first).chain(self.commands.try_iter());
+                Some(store::gather(gathered.map(|asked| (asked.asker, asked.command))))
+            }
+            Err(RecvTimeoutError::Timeout) => Some((Vec::new(), Vec::new())),
             Err(RecvTimeoutError::Disconnected) => None,
         }
     }
@@ -183,28 +182,6 @@ impl<S: Store> Storage<S> {
     }
 }
 
-/// The first command, and as many more as one batch takes.
-fn batch(first: ToStorage, mut more: impl Iterator<Item = ToStorage>) -> Vec<ToStorage> {
-    let mut decisions = first.decisions();
-    let mut batch = vec![first];
-    while decisions < BATCH_DECISIONS_MAX
-        && let Some(next) = more.next()
-    {
-        decisions += next.decisions();
-        batch.push(next);
-    }
-    batch
-}
-
-impl ToStorage {
-    fn decisions(&self) -> usize {
-        match &self.command {
-            Command::Send(submissions) => submissions.len(),
-            _ => 1,
-        }
-    }
-}
-
 /// Which loops have something in their inbox.
 struct Told {
     shards: Vec<bool>,
@@ -213,41 +190,4 @@ struct Told {
 
 fn fill_with_randomness(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system has random numbers");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::{DeviceId, Payload, Wall};
-    use crate::queue::{Address, Notify, Submission};
-
-    fn asked(command: Command) -> ToStorage {
-        ToStorage { command, asker: Asker::Shard(ShardId(0)) }
-    }
-
-    fn submission() -> Submission {
-        let device: DeviceId = "carol".parse().expect("valid");
-        let notify = Notify {
-            to: Address::Device(device),
-            app: "chatter".parse().expect("valid"),
-            expires: Wall(1),
-            payload: Payload::from_json(b"1").expect("JSON"),
-            urgency: Default::default(),
-            clear_pending: false,
-            replace_tag: None,
-            app_key: None,
-        };
-        Submission { notify, repeat: None }
-    }
-
-    #[test]
-    fn a_batch_takes_few_commands_that_are_many_messages() {
-        let probes = || std::iter::repeat_with(|| asked(Command::Probe));
-        assert_eq!(batch(asked(Command::Probe), probes()).len(), BATCH_DECISIONS_MAX);
-        assert_eq!(batch(asked(Command::Probe), probes().take(2)).len(), 3);
-
-        let send = || asked(Command::Send(std::iter::repeat_with(submission).take(500).collect()));
-        assert_eq!(batch(send(), probes()).len(), 1);
-        assert_eq!(batch(asked(Command::Probe), std::iter::repeat_with(send)).len(), 2);
-    }
 }

@@ -4,6 +4,7 @@
 mod ballast;
 mod disk;
 mod durable;
+mod gathering;
 mod guarded;
 mod memory;
 mod written;
@@ -15,6 +16,7 @@ use crate::queue::{Batch, Key, RestoreError};
 
 pub use disk::Disk;
 pub use durable::{DurableQueue, Outcomes};
+pub use gathering::gather;
 pub use memory::{Fault, Memory};
 
 /// An ordered map of rows that survives the process and the power. Narrow, so that another engine

@@ -24,20 +24,40 @@ impl World {
     }
 
     pub fn post_some(&mut self) {
-        let Some((mut token, mut app)) = self.any_token() else { return self.register_any() };
-        let is_burst = self.dice.one_in(2);
         let count = if self.dice.one_in(40) { 25 } else { 1 + self.dice.below(3) };
+        let drafts = self.drafts(count);
+        match self.dice.one_in(20) {
+            true => self.post_together(drafts),
+            false => drafts.into_iter().for_each(|draft| self.post(draft)),
+        }
+    }
+
+    /// One request with more messages than a batch takes decisions.
+    pub fn post_very_many(&mut self) {
+        let drafts = self.drafts(300);
+        self.post_together(drafts);
+    }
+
+    /// So many at most, all by one token or by many.
+    fn drafts(&mut self, count: usize) -> Vec<Draft> {
+        let Some((mut token, mut app)) = self.any_token() else {
+            self.register_any();
+            return Vec::new();
+        };
+        let is_burst = self.dice.one_in(2);
+        let mut drafts = Vec::new();
         for _ in 0..count {
-            self.post(token, app);
+            drafts.push(self.draft(token, app));
             if !is_burst && let Some(another) = self.any_token() {
                 (token, app) = another;
             }
         }
+        drafts
     }
 
-    fn post(&mut self, token: Token, app: usize) {
+    fn draft(&mut self, token: Token, app: usize) -> Draft {
         let lifetime = self.dice.of(&[4, 60, 900, 86_400, 86_400, 86_400, 86_400]);
-        let draft = Draft {
+        Draft {
             token,
             app,
             tag: if self.dice.one_in(4) { Some(self.dice.of(&["x", "y"])) } else { None },
@@ -52,21 +72,36 @@ impl World {
             expires: self.server.clock(self.now).wall + Duration::from_secs(lifetime),
             app_key: self.any_key(app),
             is_tracked: self.dice.one_in(2),
-        };
-        self.post_draft(draft);
+        }
     }
 
-    pub fn post_draft(&mut self, draft: Draft) {
+    pub fn post(&mut self, draft: Draft) {
         if !self.server.is_up() {
             return;
         }
         let number = self.model.post(draft.clone());
-        let notify = self.notify(number, &draft);
         let command = match draft.is_tracked {
-            true => Command::Send(vec![Submission { notify, repeat: Some(repeat(number, true)) }]),
-            false => Command::Notify(notify),
+            true => Command::Send(vec![self.submission(number)]),
+            false => Command::Notify(self.notify(number, &draft)),
         };
         self.ask(Request::Post(number), command);
+    }
+
+    fn post_together(&mut self, drafts: Vec<Draft>) {
+        if drafts.is_empty() || !self.server.is_up() {
+            return;
+        }
+        let (first, count) = (self.model.posts.len(), drafts.len());
+        for draft in drafts {
+            self.model.post(Draft { is_tracked: true, ..draft });
+        }
+        let submissions = (first..first + count).map(|number| self.submission(number)).collect();
+        self.ask(Request::Posts { first, count }, Command::Send(submissions));
+    }
+
+    fn submission(&self, number: usize) -> Submission {
+        let notify = self.notify(number, &self.model.posts[number].draft);
+        Submission { notify, repeat: Some(repeat(number, true)) }
     }
 
     /// As a rule the right one.

@@ -77,6 +77,7 @@ impl World {
             855..857 => self.erase_any(),
             857..860 => self.revoke_any_user_token(),
             860..864 => self.bind_or_unbind_any(),
+            864 => self.post_very_many(),
             _ => {}
         }
         self.drain_effects();
@@ -93,7 +94,7 @@ impl World {
             }
         }
         if let Some((_, draft)) = self.retry.take_if(|(at, _)| *at <= self.now) {
-            self.post_draft(draft);
+            self.post(draft);
         }
     }
 

@@ -11,15 +11,13 @@ use lomiri_push::base::{Monotonic, Now, SessionId, ShardId, Wall};
 use lomiri_push::broker::{Action, Broker, Options, SessionKey};
 use lomiri_push::queue::{Answer, Command, Counts, Event, Limits};
 use lomiri_push::session::{EndReason, server};
-use lomiri_push::store::{DurableQueue, Outcomes};
+use lomiri_push::store::{self, DurableQueue, Outcomes};
 
 use super::bug::{self, Bug};
 use super::dice::Dice;
 use super::server_disk::ServerDisk;
 
 const SHARDS: usize = 3;
-/// As the storage thread has it.
-const BATCH_COMMANDS_MAX: usize = 256;
 /// 2026-01-01.
 const START: Wall = Wall(1_767_225_600_000);
 /// How far a server with [`Bug::ExpiredDelivered`] is behind.
@@ -241,8 +239,8 @@ impl Server {
         if running.syncing.is_some() || (running.waiting.is_empty() && !is_due) {
             return false;
         }
-        let count = running.waiting.len().min(BATCH_COMMANDS_MAX);
-        let (askers, commands): (Vec<_>, Vec<_>) = running.waiting.drain(..count).unzip();
+        let waiting = &mut running.waiting;
+        let (askers, commands) = store::gather(std::iter::from_fn(|| waiting.pop_front()));
         let dice = &mut self.dice;
         let outcomes = running.queue.handle(commands, clock, &mut |bytes| dice.fill(bytes));
         if running.queue.failure().is_some() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, DeviceId, Monotonic, Now};
-use lomiri_push::queue::{Answer, Command, Limits, Rate, Rates, Refusal};
+use lomiri_push::queue::{Answer, Command, Limits, Rate, Rates, Refusal, Sent};
 
 use super::bug::Bug;
 use super::device::{Device, Identity, Seen};
@@ -52,6 +52,11 @@ pub struct Machine {
 #[derive(Clone, Copy, Debug)]
 pub enum Request {
     Post(usize),
+    /// Several messages at once, numbered in a row.
+    Posts {
+        first: usize,
+        count: usize,
+    },
     /// The same request again, or another under its key.
     Again {
         number: usize,
@@ -362,6 +367,9 @@ impl World {
     fn left_open(&mut self, request: Request, moment: Moment) {
         match request {
             Request::Post(number) => self.model.left_open(number, moment),
+            Request::Posts { first, count } => {
+                (first..first + count).for_each(|number| self.model.left_open(number, moment));
+            }
             Request::Again { number, is_same: true } if self.model.posts[number].is_there == Sure::Maybe => {
                 self.model.left_open(number, moment);
             }
@@ -382,12 +390,15 @@ impl World {
         let moment = self.moment(number);
         match (request, answer) {
             (Request::Post(number), Answer::Done) => self.model.taken(number, None, moment),
-            (Request::Post(number), Answer::Sent(mut sent)) => match sent.remove(0) {
-                Ok(sent) => self.model.taken(number, Some(&sent), moment),
-                Err(refusal) => self.refused_post(number, &refusal, moment),
-            },
+            (Request::Post(number), Answer::Sent(sent)) => self.answered_posts(number, 1, sent, moment),
+            (Request::Posts { first, count }, Answer::Sent(sent)) => {
+                self.answered_posts(first, count, sent, moment);
+            }
             (Request::Post(number), Answer::Refused(refusal)) => {
                 self.refused_post(number, &refusal, moment);
+            }
+            (Request::Posts { first, count }, Answer::Refused(refusal)) => {
+                (first..first + count).for_each(|number| self.refused_post(number, &refusal, moment));
             }
             (Request::Again { number, is_same }, Answer::Sent(mut sent)) => {
                 self.answered_again(number, is_same, sent.remove(0), moment);
@@ -420,6 +431,24 @@ impl World {
         }
     }
 
+    fn answered_posts(
+        &mut self,
+        first: usize,
+        count: usize,
+        answers: Vec<Result<Sent, Refusal>>,
+        moment: Moment,
+    ) {
+        if answers.len() != count {
+            return self.model.complain(format!("{count} messages got {} answers", answers.len()));
+        }
+        for (number, answer) in (first..).zip(answers) {
+            match answer {
+                Ok(sent) => self.model.taken(number, Some(&sent), moment),
+                Err(refusal) => self.refused_post(number, &refusal, moment),
+            }
+        }
+    }
+
     fn refused_post(&mut self, number: usize, refusal: &Refusal, moment: Moment) {
         self.model.refused(number, refusal, moment);
         if let Refusal::TooManyRequests { retry_after } = refusal {
@@ -431,7 +460,7 @@ impl World {
         &mut self,
         number: usize,
         is_same: bool,
-        answer: Result<lomiri_push::queue::Sent, Refusal>,
+        answer: Result<Sent, Refusal>,
         moment: Moment,
     ) {
         let was_there = self.model.posts[number].is_there == Sure::Yes;
