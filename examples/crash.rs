@@ -1,6 +1,7 @@
 //! Kills the real server and some of its devices in mid-load, lets its disk run full, as often as you
 //! like, and checks every message that it had answered with 200. Exit status 1 if anything was lost,
-//! came twice, or came that should not have come.
+//! came twice, or came that should not have come; 130 after Ctrl-C, which ends the run after its round and
+//! the last checks.
 //!
 //! ```text
 //! cargo run --release --example crash -- --rounds 200
@@ -30,6 +31,8 @@ use signal_hook::flag;
 const PRODUCT: [&str; 3] = ["serve", "connect", "device"];
 /// Of so many rounds one is with a full disk, unless it is said how many are.
 const ROUNDS_PER_FULL_DISK: u32 = 20;
+/// The exit status of what Ctrl-C has ended, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Parser)]
 #[command(about = "Kills a server in mid-load and checks what it had answered with 200")]
@@ -86,7 +89,15 @@ fn play(settings: Settings, as_json: bool) -> ExitCode {
         }
         false => {}
     }
-    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let way_on = is_stopped.load(Ordering::SeqCst).then(|| way_on(settings, report)).flatten();
+    match (violations, way_on) {
+        (0, None) => ExitCode::SUCCESS,
+        (0, Some(way_on)) => {
+            eprintln!("interrupted; to go on: {way_on}");
+            ExitCode::from(INTERRUPTED)
+        }
+        _ => ExitCode::FAILURE,
+    }
 }
 
 fn as_line(seed: u64, report: &Report, violations: usize, seconds: f64) -> serde_json::Value {
@@ -115,13 +126,20 @@ fn progress_bar(settings: Settings) -> ProgressBar {
     bar.with_style(style.expect("a valid template")).with_prefix(format!("seed {seed}"))
 }
 
-/// Set by the first Ctrl-C, which ends the run after its round and the last checks. The second ends it at
-/// once.
+/// Set by Ctrl-C. Nothing ends the run at once, for then its server would go on without it.
 fn stopped_by_ctrl_c() -> Arc<AtomicBool> {
     let is_stopped = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_shutdown(SIGINT, 1, is_stopped.clone()).expect("signals can be watched");
     flag::register(SIGINT, is_stopped.clone()).expect("signals can be watched");
     is_stopped
+}
+
+/// How to do the rounds that Ctrl-C has left out, if there are any. The full disks are two.
+fn way_on(settings: Settings, report: &Report) -> Option<String> {
+    let rounds = settings.rounds - report.rounds;
+    let full_disk_rounds = (2 * settings.full_disk_rounds - report.full_disk_rounds).div_ceil(2);
+    let seed = settings.seed + 1;
+    let options = format!("--rounds {rounds} --full-disk-rounds {full_disk_rounds} --seed {seed}");
+    (rounds + full_disk_rounds > 0).then(|| format!("cargo run --release --example crash -- {options}"))
 }
 
 fn seed_of_the_moment() -> u64 {

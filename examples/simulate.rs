@@ -1,5 +1,5 @@
 //! Simulates as many worlds as you like, on all cores, and holds each against the rules. Exit status 1 if
-//! one of them broke any.
+//! one of them broke any, and 130 after Ctrl-C, when it says how to go on.
 //!
 //! ```text
 //! cargo run --release --example simulate -- --seeds 100000
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 use simulation::{Bug, Told};
 
 #[derive(Clone, Parser)]
@@ -46,9 +48,16 @@ struct Arguments {
 struct Run {
     arguments: Arguments,
     next: AtomicU64,
-    is_over: Arc<AtomicBool>,
+    /// A world went wrong.
+    is_over: AtomicBool,
+    /// Ctrl-C: the worlds in hand are the last.
+    is_interrupted: Arc<AtomicBool>,
     bar: ProgressBar,
 }
+
+/// The exit status of what Ctrl-C has ended, as shells have it.
+const INTERRUPTED: u8 = 130;
+const COMMAND: &str = "cargo run --release --example simulate --";
 
 /// What came of some worlds.
 #[derive(Default)]
@@ -63,16 +72,14 @@ struct Sum {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let start = Instant::now();
-    let is_over = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, is_over.clone()).expect("a handler for Ctrl-C");
     // What panics is told as a violation, with its seed.
     std::panic::set_hook(Box::new(|_| {}));
-    let bar = bar(arguments.seeds);
-    let run = Run { arguments, next: AtomicU64::new(0), is_over, bar };
+    let run = Run::new(arguments);
+    flag::register(SIGINT, run.is_interrupted.clone()).expect("a handler for Ctrl-C");
     let sum = run.on_all_threads();
     run.bar.finish_and_clear();
     tell(&sum, &run.arguments, start.elapsed());
-    if sum.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    run.outcome(&sum)
 }
 
 fn bug(name: &str) -> Result<Bug, String> {
@@ -86,6 +93,30 @@ fn bar(seeds: u64) -> ProgressBar {
 }
 
 impl Run {
+    fn new(arguments: Arguments) -> Run {
+        Run {
+            bar: bar(arguments.seeds),
+            arguments,
+            next: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            is_interrupted: Arc::default(),
+        }
+    }
+
+    fn outcome(&self, sum: &Sum) -> ExitCode {
+        let left = self.arguments.seeds - sum.seeds;
+        if !sum.violations.is_empty() {
+            ExitCode::FAILURE
+        } else if left > 0 {
+            // A world that was begun was also ended, so that no seed was left out.
+            let (base, bug) = (self.arguments.seed_base + sum.seeds, self.arguments.break_option());
+            eprintln!("interrupted; to go on: {COMMAND} --seeds {left} --seed-base {base}{bug}");
+            ExitCode::from(INTERRUPTED)
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+
     fn on_all_threads(&self) -> Sum {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = self.arguments.threads.unwrap_or(cores).max(1);
@@ -99,7 +130,7 @@ impl Run {
     /// World after world. The first that goes wrong ends the run: a bug shows in many.
     fn work(&self) -> Sum {
         let mut sum = Sum::default();
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_over.load(Ordering::Relaxed) && !self.is_interrupted.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.arguments.seeds {
                 break;
@@ -132,11 +163,17 @@ impl Sum {
     }
 }
 
+impl Arguments {
+    /// How to switch in the same bug again.
+    fn break_option(&self) -> String {
+        self.bug.map_or(String::new(), |bug| format!(" --break {}", bug.name()))
+    }
+}
+
 fn tell(sum: &Sum, arguments: &Arguments, time: Duration) {
-    let bug = arguments.bug.map_or(String::new(), |bug| format!(" --break {}", bug.name()));
+    let bug = arguments.break_option();
     for (seed, complaint) in &sum.violations {
-        let command = "cargo run --release --example simulate --";
-        eprintln!("seed {seed}: {complaint}; replay: {command} --seeds 1 --seed-base {seed}{bug}");
+        eprintln!("seed {seed}: {complaint}; replay: {COMMAND} --seeds 1 --seed-base {seed}{bug}");
     }
     let (simulated_s, wall_s) = (sum.simulated.as_secs_f64(), time.as_secs_f64());
     println!(
