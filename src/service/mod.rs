@@ -24,8 +24,10 @@
 pub mod app;
 pub mod helping;
 pub mod mailbox;
+pub mod notice;
 pub mod notification;
 pub mod output;
+pub mod presentation;
 pub mod shade;
 mod tally;
 
