@@ -11,6 +11,7 @@ pub mod lifeline;
 pub mod link;
 pub mod network;
 pub mod power;
+pub mod presenter;
 pub mod reconnect;
 pub mod registrar;
 #[cfg(test)]
