@@ -161,6 +161,11 @@ impl Acceptor {
         self.is_ready && self.retry_at.is_none() && !self.room.is_full()
     }
 
+    /// Whether a connection may be waiting for which there is no room but where a handshake is.
+    pub(super) fn lacks_handshakes(&self) -> bool {
+        self.is_ready && !self.room.connections.is_full() && self.room.handshakes.is_full()
+    }
+
     /// When to try again.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         self.retry_at
@@ -245,7 +250,9 @@ mod tests {
         let _peers = [TcpStream::connect(address), TcpStream::connect(address)].map(Result::unwrap);
         let first = acceptor.accept(Monotonic::default()).expect("one waits");
         assert!(!acceptor.has_work() && acceptor.accept(Monotonic::default()).is_none());
+        assert!(acceptor.lacks_handshakes());
         drop(first.handshake);
+        assert!(!acceptor.lacks_handshakes());
         assert!(acceptor.accept(Monotonic::default()).is_some());
         assert_eq!((room.connections.taken(), room.handshakes.taken()), (1, 0));
     }

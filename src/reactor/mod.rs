@@ -18,6 +18,7 @@ mod descriptors;
 mod inbox;
 mod links;
 mod network;
+mod newcomers;
 mod peers;
 mod server;
 mod shard;

@@ -8,7 +8,7 @@
 //!            another shard
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::connection::{Connection, Fault, LINGER, Received, Scratch};
 use super::connections::Connections;
 use super::inbox::{Inbox, InboxSender};
 use super::links::Links;
-use super::peers::Handshake;
+use super::newcomers::{Newcomer, Newcomers};
 use super::stall::Stall;
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
@@ -68,7 +68,7 @@ pub(super) enum ToShard {
 pub(super) struct Arrival {
     connection: Connection,
     traveller: Traveller,
-    handshake: Option<Handshake>,
+    newcomer: Option<Newcomer>,
 }
 
 /// What a shard is made of.
@@ -99,8 +99,7 @@ pub(super) struct Shard {
     session_ids: Arc<AtomicU64>,
     links: Links,
     connections: Connections<Phase>,
-    /// Of connections to which the server has said nothing yet.
-    handshakes: HashMap<usize, Handshake>,
+    newcomers: Newcomers,
     /// Connections that are to be closed and when at the latest, in that order. May name others.
     closing: VecDeque<(Monotonic, usize)>,
     /// Commands that the storage thread has no room for.
@@ -133,7 +132,7 @@ impl Shard {
             session_ids,
             links,
             connections: Connections::new(),
-            handshakes: HashMap::new(),
+            newcomers: Newcomers::default(),
             closing: VecDeque::new(),
             backlog: VecDeque::new(),
             outgoing: None,
@@ -166,7 +165,8 @@ impl Shard {
         let accept = self.acceptor.as_ref().and_then(Acceptor::next_deadline);
         let close = self.closing.front().map(|(until, _)| *until);
         let session = self.broker.next_deadline().map(|deadline| self.stall.delayed(deadline));
-        let next = [retry, accept, close, session].into_iter().flatten().min()?;
+        let room = self.one_too_many().map(|(_, at)| at);
+        let next = [retry, accept, close, session, room].into_iter().flatten().min()?;
         Some(next.since(now))
     }
 
@@ -260,6 +260,7 @@ impl Shard {
             }
             let received = entry.connection.receive(&mut self.scratch);
             if !self.scratch.plaintext.is_empty() {
+                self.newcomers.heard(key);
                 self.broker.handle_bytes(session_key(key), &self.scratch.plaintext, now);
                 self.act(now);
             }
@@ -322,8 +323,8 @@ impl Shard {
 
     fn transmit(&mut self, now: Now) {
         let Some((SessionKey(key), frames)) = self.outgoing.take() else { return };
-        self.handshakes.remove(&(key as usize));
         let Some(entry) = self.connections.get_mut(key as usize) else { return };
+        self.newcomers.leave(key as usize);
         let sent = entry.connection.send(frames.iter().map(|frame| &frame[..]), &mut self.scratch);
         if let Err(fault) = sent {
             self.broker.handle_end(SessionKey(key), end_reason(&fault), now);
@@ -333,16 +334,16 @@ impl Shard {
     /// Whoever is turned away before he was let in has failed to prove who he is.
     fn notice_failure(&self, key: SessionKey, reason: &EndReason, now: Monotonic) {
         if let EndReason::Refused(Reason::Unauthorized) = reason
-            && let Some(handshake) = self.handshakes.get(&(key.0 as usize))
+            && let Some(address) = self.newcomers.address(key.0 as usize)
         {
-            self.links.peers.failed(handshake.address(), now);
+            self.links.peers.failed(address, now);
         }
     }
 
     fn close(&mut self, key: SessionKey, id: SessionId, reason: &EndReason, now: Monotonic) {
         log_end(id, reason);
         let key = key.0 as usize;
-        self.handshakes.remove(&key);
+        self.newcomers.leave(key);
         let Some(entry) = self.connections.get_mut(key) else { return };
         if entry.connection.close().is_ok() && entry.connection.has_unsent() {
             let until = now + LINGER;
@@ -355,24 +356,26 @@ impl Shard {
 
     fn hand_over(&mut self, key: SessionKey, home: ShardId, traveller: Traveller) {
         let id = traveller.session_id();
-        let handshake = self.handshakes.remove(&(key.0 as usize));
+        let newcomer = self.newcomers.leave(key.0 as usize);
         let Some(mut entry) = self.connections.remove(key.0 as usize) else { return };
         if let Err(error) = entry.connection.deregister(self.poll.registry()) {
             return log_end(id, &transport(&error));
         }
-        let arrival = Box::new(Arrival { connection: entry.connection, traveller, handshake });
+        let arrival = Box::new(Arrival { connection: entry.connection, traveller, newcomer });
         if self.shards[home.0].try_send(ToShard::Arrival(arrival)).is_err() {
             log_end(id, &transport(&"its shard has no room"));
         }
     }
 
     fn take_in(&mut self, arrival: Arrival, now: Now) {
-        let Arrival { connection, traveller, handshake } = arrival;
+        let Arrival { connection, traveller, newcomer } = arrival;
         let id = traveller.session_id();
         let reads_no_more = connection.reads_no_more();
         match self.connections.insert(connection, Phase::Open, self.poll.registry()) {
             Ok(key) => {
-                self.handshakes.extend(handshake.map(|handshake| (key, handshake)));
+                if let Some(newcomer) = newcomer {
+                    self.newcomers.take_in(key, newcomer);
+                }
                 self.broker.handle_arrival(session_key(key), traveller, now);
                 // The shard that it came from has read its end already, and the socket tells of nothing.
                 if reads_no_more {
@@ -399,10 +402,27 @@ impl Shard {
 
     fn accept(&mut self, now: Now) {
         for _ in 0..ACCEPTS_PER_TURN {
+            self.make_room(now);
             let Some(acceptor) = &mut self.acceptor else { return };
             let Some(accepted) = acceptor.accept(now.monotonic) else { return };
             self.begin(accepted, now);
         }
+    }
+
+    /// Who begins a handshake and says no more must not keep others out.
+    fn make_room(&mut self, now: Now) {
+        if let Some((key, at)) = self.one_too_many()
+            && at <= now.monotonic
+        {
+            self.broker.handle_end(session_key(key), EndReason::Timeout, now);
+            self.act(now);
+        }
+    }
+
+    /// The newcomer who is to go first and when, if handshakes have no room left and somebody may wait.
+    fn one_too_many(&self) -> Option<(usize, Monotonic)> {
+        let lacks_room = self.acceptor.as_ref().is_some_and(Acceptor::lacks_handshakes);
+        if lacks_room { self.newcomers.longest_silent() } else { None }
     }
 
     fn begin(&mut self, accepted: Accepted, now: Now) {
@@ -421,7 +441,7 @@ impl Shard {
         });
         match inserted {
             Ok(key) => {
-                self.handshakes.insert(key, handshake);
+                self.newcomers.enter(key, handshake, now.monotonic);
                 self.broker.handle_accepted(session_key(key), id, now);
                 self.act(now);
             }

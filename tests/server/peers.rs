@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use lomiri_push::queue::Rate;
 use lomiri_push::reactor::PeerOptions;
@@ -89,6 +90,22 @@ fn handshakes_that_lead_nowhere_leave_those_in_peace_who_are_connected() {
     let third = waiting.pop().expect("there are three");
     drop(waiting);
     Device::over(Secured::over(third, &rig.trust), "bob");
+}
+
+#[test]
+fn who_waits_takes_the_place_of_a_handshake_that_is_long_silent() {
+    for shards in [1, 3] {
+        let rig = Rig::start_with(|options| {
+            options.peers.handshakes_max = 2;
+            options.session.exchange_timeout = Duration::from_secs(3_600);
+            options.shards = shards;
+        });
+        let silent = [(); 2].map(|()| connect_from(STRANGER, rig.addresses.devices));
+        rig.await_counter("accepted", 2);
+        let _carol = Device::connect(&rig, "carol");
+        let [first, _] = silent;
+        assert!(is_closed(first), "the longest silent goes");
+    }
 }
 
 #[test]
