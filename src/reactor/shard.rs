@@ -21,7 +21,7 @@ use mio::{Events, Poll};
 
 use super::acceptor::{Accepted, Acceptor};
 use super::connection::{Connection, Fault, LINGER, Received, Scratch};
-use super::connections::Connections;
+use super::connections::{Connections, Entry};
 use super::inbox::{Inbox, InboxSender};
 use super::links::Links;
 use super::newcomers::{Newcomer, Newcomers};
@@ -37,12 +37,13 @@ use crate::tls::{ServerConfig, Tls};
 pub(super) const INBOX_ITEMS_MAX: usize = 4096;
 /// Items taken from the inbox in one turn, so that devices are read in between.
 const INBOX_ITEMS_PER_TURN: usize = 512;
-/// Connections accepted in one turn: a handshake takes a tenth of a millisecond, and a crowd's must
-/// not keep others waiting.
-const ACCEPTS_PER_TURN: usize = 64;
+/// Connections accepted in one turn, some 50 µs each, and newcomers read, whose handshakes take up to four
+/// times that: together two milliseconds, the longest that messages wait for a crowd at the door.
+const ACCEPTS_PER_TURN: usize = 8;
+const NEWCOMERS_PER_TURN: usize = 8;
 /// Reads of one connection in one turn. A device sends little, so one that wants more can wait.
 const READS_PER_TURN: usize = 4;
-/// Events taken from the selector at once: if each brings a handshake, a turn takes some 20 ms.
+/// Events taken from the selector at once: enough that asking for them costs each little.
 const EVENTS_PER_TURN: usize = 256;
 /// Commands that may wait with a shard for the storage thread: the questions of a crowd that comes back
 /// at once. Beyond it no device is read, so that nobody can pile up more by coming and going.
@@ -246,7 +247,7 @@ impl Shard {
         if !self.may_read() {
             return;
         }
-        for key in self.connections.take_ready() {
+        for key in self.connections.take_ready(NEWCOMERS_PER_TURN) {
             self.read(key, now);
         }
     }
@@ -324,7 +325,9 @@ impl Shard {
     fn transmit(&mut self, now: Now) {
         let Some((SessionKey(key), frames)) = self.outgoing.take() else { return };
         let Some(entry) = self.connections.get_mut(key as usize) else { return };
-        self.newcomers.leave(key as usize);
+        if self.newcomers.leave(key as usize).is_some() {
+            entry.welcome();
+        }
         let sent = entry.connection.send(frames.iter().map(|frame| &frame[..]), &mut self.scratch);
         if let Err(fault) = sent {
             self.broker.handle_end(SessionKey(key), end_reason(&fault), now);
@@ -373,8 +376,9 @@ impl Shard {
         let reads_no_more = connection.reads_no_more();
         match self.connections.insert(connection, Phase::Open, self.poll.registry()) {
             Ok(key) => {
-                if let Some(newcomer) = newcomer {
-                    self.newcomers.take_in(key, newcomer);
+                match newcomer {
+                    Some(newcomer) => self.newcomers.take_in(key, newcomer),
+                    None => self.connections.get_mut(key).into_iter().for_each(Entry::welcome),
                 }
                 self.broker.handle_arrival(session_key(key), traveller, now);
                 // The shard that it came from has read its end already, and the socket tells of nothing.
