@@ -180,6 +180,23 @@ fn a_request_made_again_is_answered_again_and_not_sent_twice() {
 }
 
 #[test]
+fn a_request_made_again_for_a_bound_app_needs_the_apps_key_again() {
+    let mut world = world();
+    let phone = world.enrol("carol");
+    let token = world.tokens(&phone, "chatter").token;
+    let Answer::AppKey(key) = world.one(Command::BindApp { app: app("chatter") }) else { panic!("no key") };
+    let with_key = |key: Option<&Credential>| Notify { app_key: key.cloned(), ..to_token(token, "1") };
+    let first = send_again(&mut world, with_key(Some(&key)), repeat(1, 1)).expect("room");
+    for wrong in [None, Some(Credential::new([9; 32]))] {
+        for request in [1, 2] {
+            let again = send_again(&mut world, with_key(wrong.as_ref()), repeat(1, request));
+            assert_eq!(again, Err(Refusal::AppKeyNeeded));
+        }
+    }
+    assert_eq!(send_again(&mut world, with_key(Some(&key)), repeat(1, 1)), Ok(first));
+}
+
+#[test]
 fn a_key_is_of_one_token_and_a_refused_request_is_not_kept() {
     let mut world = World::new(Limits { messages_per_app_max: 1, ..Limits::default() });
     let (phone, tablet) = (world.enrol("carol"), world.enrol("carol"));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{AppId, DeviceId, MessageId, Random, Seq, Token, UserId};
+use crate::base::{AppId, Credential, DeviceId, MessageId, Random, Seq, Token, UserId};
 
 use super::{Obstacle, draw};
 use crate::queue::answer::{Answer, PendingMessage, Refusal, Sent, Status};
@@ -47,6 +47,7 @@ impl Queue {
         if let Some(repeat) = repeat
             && let Some(tracked) = self.fates.repeated(token, repeat.key)
         {
+            self.check_app_key(self.apps.name(tracked.app), notify.app_key.as_ref())?;
             let is_same = tracked.repeat.is_some_and(|known| known.request == repeat.request);
             return if is_same { Ok(self.as_sent(tracked)) } else { Err(Refusal::AnotherRequest) };
         }
@@ -122,11 +123,15 @@ impl Queue {
                 self.devices_behind(owner)
             }
         };
-        let is_allowed = self
-            .bound_apps
-            .get(&notify.app)
-            .is_none_or(|bound| notify.app_key.as_ref().is_some_and(|key| bound.is_of(key)));
-        if is_allowed { Ok(devices) } else { Err(Refusal::AppKeyNeeded) }
+        self.check_app_key(&notify.app, notify.app_key.as_ref())?;
+        Ok(devices)
+    }
+
+    /// Whether this key, or none, will do for the app.
+    fn check_app_key(&self, app: &AppId, key: Option<&Credential>) -> Result<(), Refusal> {
+        let bound = self.bound_apps.get(app);
+        let is_allowed = bound.is_none_or(|bound| key.is_some_and(|key| bound.is_of(key)));
+        if is_allowed { Ok(()) } else { Err(Refusal::AppKeyNeeded) }
     }
 
     /// Counts the message against its token, its app and its user, unless one of them is over its rate:
