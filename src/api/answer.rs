@@ -23,6 +23,8 @@ pub(super) enum Success {
     Done,
     /// A JSON object, written out.
     Object(String),
+    /// The same, where a part of the request needed a credential that it did not show.
+    ObjectDeniedInPart(String),
 }
 
 /// How an answer goes out.
@@ -95,6 +97,11 @@ fn stats(counters: Vec<(&'static str, u64)>) -> Success {
     Success::object(&serde_json::Map::from_iter(std::iter::once(ok).chain(counters)))
 }
 
+/// Whether somebody has shown a wrong credential, if he has shown one.
+pub(super) fn is_denied(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(Success::ObjectDeniedInPart(_)) | Err(Failure::NoCredential(_)))
+}
+
 /// Appends the whole response to `output`.
 pub(super) fn write(output: &mut BytesMut, outcome: &Outcome, framing: Framing, now: Wall) {
     let (status, body) = match outcome {
@@ -155,10 +162,15 @@ impl Success {
         Success::Object(serde_json::to_string(object).expect("text keys and plain values"))
     }
 
+    /// The same answer, which counts as a failed authentication of who has shown a credential.
+    pub fn denied_in_part(self) -> Success {
+        Success::ObjectDeniedInPart(self.body().into_owned())
+    }
+
     fn body(&self) -> Cow<'_, str> {
         match self {
             Success::Done => r#"{"ok":true}"#.into(),
-            Success::Object(json) => json.into(),
+            Success::Object(json) | Success::ObjectDeniedInPart(json) => json.into(),
         }
     }
 }

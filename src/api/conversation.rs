@@ -387,7 +387,7 @@ impl Conversation {
     /// Answers in memory that is held already, as far as that goes.
     fn answer_within(&mut self, mut share: Share, exchange: Exchange, outcome: Outcome, now: Now) {
         if let (Some(doorkeeper), Some(asker)) = (&self.doorkeeper, exchange.asker)
-            && let Err(Failure::NoCredential(_)) = outcome
+            && answer::is_denied(&outcome)
         {
             doorkeeper.failed(asker, now.monotonic);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
-use crate::queue::Refusal;
+use crate::queue::{Refusal, Sent};
 
 /// Believes every `X-Forwarded-For`, and hears nobody who has failed three times.
 #[derive(Clone, Debug, Default)]
@@ -33,11 +33,15 @@ impl Doorkeeper for Strict {
     }
 }
 
-/// A peer behind a proxy, that shows this credential.
-fn ask(strict: &Strict, from: &str, credential: Option<[u8; 32]>) -> (Peer, Option<Response>) {
+fn guarded(strict: &Strict) -> Peer {
     let conversation = Conversation::new(Arc::new(required()), Line::Private, START);
     let conversation = conversation.guarded_by(Box::new(strict.clone()));
-    let mut peer = Peer { conversation, now: START, arrived: Vec::new() };
+    Peer { conversation, now: START, arrived: Vec::new() }
+}
+
+/// A peer behind a proxy, that shows this credential.
+fn ask(strict: &Strict, from: &str, credential: Option<[u8; 32]>) -> (Peer, Option<Response>) {
+    let mut peer = guarded(strict);
     let authorization = credential.map(|bytes| bearer(&Credential::new(bytes))).unwrap_or_default();
     peer.send(format!("GET /v1/devices HTTP/1.1\r\nX-Forwarded-For: {from}\r\n{authorization}\r\n"));
     let response = peer.response();
@@ -75,13 +79,32 @@ fn who_is_not_heard_does_not_learn_whether_he_is_right() {
 #[test]
 fn what_the_queue_finds_wrong_counts_too() {
     let strict = Strict::default();
-    let conversation = Conversation::new(Arc::new(required()), Line::Private, START);
-    let conversation = conversation.guarded_by(Box::new(strict.clone()));
-    let mut peer = Peer { conversation, now: START, arrived: Vec::new() };
+    let mut peer = guarded(&strict);
     let key = bearer(&Credential::new([9; 32]));
     peer.send(post_with("/register", &key, r#"{"deviceid":"d1","appid":"chatter"}"#));
     peer.command().expect("the queue is asked");
     peer.reply(Reply::Queue(Answer::Refused(Refusal::NotThisDevice)));
     assert_eq!(peer.statuses(), [401]);
     assert_eq!(strict.failures([127, 0, 0, 1]), 1);
+}
+
+#[test]
+fn a_wrong_key_counts_once_in_a_batch_and_only_if_it_was_shown() {
+    let key = bearer(&Credential::new([9; 32]));
+    for (authorization, failures) in [(key.as_str(), 1), ("", 0)] {
+        let strict = Strict::default();
+        let mut peer = guarded(&strict);
+        let message = |app| {
+            let token = crate::base::Token([7; 16]).reveal();
+            serde_json::json!({"token": token, "appid": app, "data": 1, "ttl_seconds": 60})
+        };
+        let batch = serde_json::json!({"messages": [message("chatter"), message("mail"), message("bank")]});
+        peer.send(post_with("/v1/messages", authorization, &batch.to_string()));
+        peer.command().expect("the queue is asked");
+        let sent = Sent { id: crate::base::MessageId([3; 16]), devices: Vec::new() };
+        let answers = vec![Ok(sent), Err(Refusal::AppKeyNeeded), Err(Refusal::AppKeyNeeded)];
+        peer.reply(Reply::Queue(Answer::Sent(answers)));
+        assert_eq!(peer.statuses(), [200]);
+        assert_eq!(strict.failures([127, 0, 0, 1]), failures);
+    }
 }

@@ -189,6 +189,7 @@ pub(super) fn told_all(slots: Vec<Result<(), Failure>>, answers: Vec<Result<Sent
         ok: bool,
         answers: Vec<Told>,
     }
+    let is_denied = answers.contains(&Err(Refusal::AppKeyNeeded));
     let mut answers = answers.into_iter();
     let told = slots.into_iter().map(|slot| match slot {
         Ok(()) => match answers.next()? {
@@ -198,7 +199,8 @@ pub(super) fn told_all(slots: Vec<Result<(), Failure>>, answers: Vec<Result<Sent
         Err(failure) => Some(Told::Refused(failure.into())),
     });
     let answers = told.collect::<Option<Vec<Told>>>().ok_or(Failure::Internal)?;
-    Ok(Success::object(&Body { ok: true, answers }))
+    let object = Success::object(&Body { ok: true, answers });
+    Ok(if is_denied { object.denied_in_part() } else { object })
 }
 
 impl From<Sent> for ToldSent {
