@@ -17,6 +17,8 @@ pub(super) enum Failure {
     /// Two lengths, or a length that is no number: where the body ends would be a matter of taste,
     /// and a proxy in front of us may have another.
     AmbiguousLength,
+    /// Which of them counts would be a matter of taste, as with two lengths.
+    TwoCredentials,
     HeadTooLarge,
     UnknownVersion,
     ShortHead,
@@ -53,6 +55,8 @@ pub(super) enum Failure {
     NoCredential(Whose),
     /// A credential came where others may read it.
     Exposed,
+    /// A credential came by a proxy on this machine that is not trusted, from who knows where.
+    UntrustedProxy,
     /// By user and device, where devices must prove who they are.
     AddressedByDevice,
     /// There is no such thing, or not for whoever asks.
@@ -122,6 +126,7 @@ impl Failure {
         match self {
             Failure::MalformedHead => invalid(BAD_REQUEST, "Malformed HTTP request"),
             Failure::AmbiguousLength => invalid(BAD_REQUEST, "Ambiguous length of the request body"),
+            Failure::TwoCredentials => invalid(BAD_REQUEST, "More than one Authorization header"),
             Failure::HeadTooLarge => {
                 invalid("431 Request Header Fields Too Large", "Request header fields too large")
             }
@@ -167,6 +172,11 @@ impl Failure {
                 "403 Forbidden",
                 "forbidden",
                 "Credentials are taken over HTTPS only, or from the server's own machine",
+            ),
+            Failure::UntrustedProxy => row(
+                "403 Forbidden",
+                "forbidden",
+                "Credentials are taken from a proxy only if its address is in trusted_proxies",
             ),
             Failure::AddressedByDevice => {
                 row(UNAUTHORIZED, "unauthorized", "Messages are taken by token only")

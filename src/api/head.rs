@@ -21,6 +21,8 @@ pub(super) struct Head<'b> {
     pub idempotency_key: Option<&'b [u8]>,
     /// Whether `X-Forwarded-Proto` says https; none without it. Only a trusted proxy's word counts.
     pub forwarded_https: Option<bool>,
+    /// Some proxy says that it has passed the request on.
+    pub is_forwarded: bool,
     /// The sender may hold the body back until it is told to go on.
     pub expects_continue: bool,
     /// The sender would like to go on with another request.
@@ -67,6 +69,7 @@ impl<'b> Head<'b> {
             forwarded_for: fields.forwarded_for,
             idempotency_key: fields.idempotency_key,
             forwarded_https: fields.forwarded_https,
+            is_forwarded: fields.is_forwarded,
             expects_continue: is_1_1 && fields.expects_continue,
             keep_alive: !fields.close && (is_1_1 || fields.keep_alive),
         })
@@ -91,6 +94,7 @@ struct Fields<'b> {
     forwarded_for: Option<&'b [u8]>,
     idempotency_key: Option<&'b [u8]>,
     forwarded_https: Option<bool>,
+    is_forwarded: bool,
     expects_continue: bool,
     close: bool,
     keep_alive: bool,
@@ -106,9 +110,12 @@ impl<'b> Fields<'b> {
         } else if is("Content-Type") {
             self.content_type.get_or_insert(value);
         } else if is("Authorization") {
-            self.authorization.get_or_insert(value);
+            self.take_authorization(value)?;
         } else if is("X-Forwarded-For") {
             self.forwarded_for = Some(value);
+            self.is_forwarded = true;
+        } else if is("Forwarded") {
+            self.is_forwarded = true;
         } else if is("Idempotency-Key") {
             self.idempotency_key.get_or_insert(value);
         } else if is("X-Forwarded-Proto") {
@@ -134,10 +141,19 @@ impl<'b> Fields<'b> {
         Ok(())
     }
 
+    /// A proxy in front of us may have checked another one than we would.
+    fn take_authorization(&mut self, value: &'b [u8]) -> Result<(), Failure> {
+        match self.authorization.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(Failure::TwoCredentials),
+        }
+    }
+
     /// A caller may have sent one of its own, which the proxy has only added to: all must agree.
     fn take_forwarded_proto(&mut self, value: &[u8]) {
         let all =
             value.split(|&byte| byte == b',').all(|word| word.trim_ascii().eq_ignore_ascii_case(b"https"));
+        self.is_forwarded = true;
         self.forwarded_https = Some(all && self.forwarded_https != Some(false));
     }
 

@@ -10,8 +10,10 @@ use crate::queue::Holder;
 /// Who may overhear a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// Nobody: it is encrypted, or stays on this machine.
+    /// Nobody: it is encrypted.
     Private,
+    /// Nobody, if it comes from this machine; but a proxy here may have passed on what came from elsewhere.
+    Local,
     /// Whoever is on the way.
     Exposed,
     /// It is a trusted proxy's, which says of each request by `X-Forwarded-Proto` how it came; one that
@@ -93,11 +95,12 @@ impl Rights<'_> {
     /// A secret that others may have read on the way proves nothing. Whoever sends one should learn it
     /// before it is used.
     fn check_private(&self) -> Result<(), Failure> {
-        let is_private = match self.line {
-            Line::Private => true,
-            Line::Exposed => false,
-            Line::Proxied { is_private } => self.head.forwarded_https.unwrap_or(is_private),
-        };
-        if is_private { Ok(()) } else { Err(Failure::Exposed) }
+        match self.line {
+            Line::Private => Ok(()),
+            Line::Local if self.head.is_forwarded => Err(Failure::UntrustedProxy),
+            Line::Local => Ok(()),
+            Line::Proxied { is_private } if self.head.forwarded_https.unwrap_or(is_private) => Ok(()),
+            Line::Proxied { .. } | Line::Exposed => Err(Failure::Exposed),
+        }
     }
 }

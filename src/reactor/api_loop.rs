@@ -392,11 +392,14 @@ impl ApiLoop {
 
     /// Who may overhear what this peer says.
     fn line(&self, peer: IpAddr) -> Line {
-        let is_private = self.tls.is_some() || peer.to_canonical().is_loopback();
-        match is_private {
-            _ if self.links.peers.is_trusted_proxy(peer) => Line::Proxied { is_private },
-            true => Line::Private,
-            false => Line::Exposed,
+        let (is_encrypted, is_local) = (self.tls.is_some(), peer.to_canonical().is_loopback());
+        match (is_encrypted, is_local) {
+            _ if self.links.peers.is_trusted_proxy(peer) => {
+                Line::Proxied { is_private: is_encrypted || is_local }
+            }
+            (true, _) => Line::Private,
+            (false, true) => Line::Local,
+            (false, false) => Line::Exposed,
         }
     }
 

@@ -136,6 +136,31 @@ fn a_trusted_proxy_says_how_a_request_came() {
 }
 
 #[test]
+fn what_a_proxy_on_this_machine_has_passed_on_is_believed_only_if_it_is_trusted() {
+    let ask = |forwarded: &str| {
+        let mut peer = Peer::with_line(required(), Line::Local);
+        let headers = format!("{}{forwarded}", bearer(&Credential::new([7; 32])));
+        peer.send(post_with("/register", &headers, REGISTER));
+        peer
+    };
+    assert!(ask("").command().is_some());
+    for forwarded in ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "Forwarded: for=192.0.2.1"] {
+        let mut peer = ask(&format!("{forwarded}\r\n"));
+        assert!(peer.command().is_none());
+        let response = assert_answers(&mut peer, forwarded, 403, "forbidden");
+        assert!(response.text().contains("trusted_proxies"), "{forwarded}");
+    }
+}
+
+#[test]
+fn two_credentials_in_one_request_are_refused() {
+    let header = bearer(&operator_key());
+    let mut peer = peer();
+    peer.send(post_with("/broadcast", &header.repeat(2), BROADCAST));
+    assert_answers(&mut peer, "twice", 400, "invalid-request");
+}
+
+#[test]
 fn who_is_over_a_rate_learns_when_to_come_back() {
     let mut peer = peer();
     peer.send(post("/notify", NOTIFY));
