@@ -12,6 +12,8 @@ pub mod link;
 pub mod network;
 pub mod power;
 pub mod presenter;
+#[cfg(test)]
+mod private_bus;
 pub mod reconnect;
 pub mod registrar;
 #[cfg(test)]

@@ -179,3 +179,6 @@ fn obey(mut service: Service, orders: &Receiver<Order>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
