@@ -6,6 +6,7 @@ pub mod clock;
 mod connection;
 mod dial;
 pub mod folder;
+pub mod helpers;
 pub mod keepalive;
 pub mod lifeline;
 pub mod link;
