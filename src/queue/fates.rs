@@ -11,18 +11,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::base::{Digest, MessageId, Seq, Token, Wall};
+use crate::base::{AppId, DeviceId, Digest, MessageId, Seq, Token, UserId, Wall};
 use crate::protocol::wire1::Outcome;
 
 use super::answer::Status;
 use super::command::Repeat;
-use super::names::{AppKey, DeviceKey};
+use super::names::{AppKey, DeviceKey, UserKey};
 
-/// A message whose fate is kept. Devices and apps stand in it by their keys, and by their ids in rows.
+/// A message whose fate is kept. Devices, apps and users stand in it by their keys, and by their ids in
+/// rows.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tracked<D = DeviceKey, A = AppKey> {
+pub(super) struct Tracked<D = DeviceKey, A = AppKey, U = UserKey> {
     pub id: MessageId,
     pub app: A,
+    /// Whose it was, if its devices were anybody's: it goes with them, though the devices went before.
+    pub user: Option<U>,
     /// What it was posted to.
     pub token: Token,
     pub sent: Wall,
@@ -30,6 +33,9 @@ pub(super) struct Tracked<D = DeviceKey, A = AppKey> {
     pub repeat: Option<Repeat>,
     pub fates: Vec<Fate<D>>,
 }
+
+/// A tracked message as its row has it.
+pub(super) type TrackedRow = Tracked<DeviceId, AppId, UserId>;
 
 /// What became of it on one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +107,7 @@ pub(super) struct Fates {
     tracked: BTreeMap<Seq, Tracked>,
     /// When each is to be forgotten.
     expiry: BTreeSet<(Wall, Seq)>,
+    by_user: BTreeSet<(UserKey, Seq)>,
     repeats: HashMap<(Token, Digest), Seq>,
 }
 
@@ -115,6 +122,7 @@ impl Fates {
             self.repeats.insert((tracked.token, repeat.key), seq);
         }
         self.expiry.insert((until, seq));
+        self.by_user.extend(tracked.user.map(|user| (user, seq)));
         let before = self.tracked.insert(seq, tracked);
         assert!(before.is_none(), "a seq is given once");
     }
@@ -137,6 +145,9 @@ impl Fates {
     pub fn remove(&mut self, seq: Seq, until: Wall) -> Option<Tracked> {
         let gone = self.tracked.remove(&seq)?;
         self.expiry.remove(&(until, seq));
+        if let Some(user) = gone.user {
+            self.by_user.remove(&(user, seq));
+        }
         if let Some(request) = gone.repeat.map(|repeat| (gone.token, repeat.key))
             && self.repeats.get(&request) == Some(&seq)
         {
@@ -150,10 +161,9 @@ impl Fates {
         self.expiry.first().copied()
     }
 
-    /// All messages that went to any of these devices. There are few enough to look at each.
-    pub fn of_devices(&self, devices: &[DeviceKey]) -> Vec<Seq> {
-        let is_theirs = |tracked: &Tracked| tracked.fates.iter().any(|fate| devices.contains(&fate.device));
-        self.tracked.iter().filter(|(_, tracked)| is_theirs(tracked)).map(|(&seq, _)| seq).collect()
+    /// A user's messages, in order of arrival.
+    pub fn of_user(&self, user: UserKey) -> impl Iterator<Item = Seq> {
+        self.by_user.range((user, Seq(0))..=(user, Seq(u64::MAX))).map(|&(_, seq)| seq)
     }
 }
 
@@ -234,6 +244,7 @@ mod tests {
         let tracked = |seq| Tracked {
             id: MessageId::new(Seq(seq), [0; 8]),
             app: AppKey::from_slot(0),
+            user: None,
             token,
             sent: Wall(seq),
             repeat: Some(Repeat { key, request: Digest([3; 32]) }),

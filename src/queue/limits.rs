@@ -64,7 +64,7 @@ pub struct Limits {
 
 impl Limits {
     /// When a tracked message is to be forgotten.
-    pub(super) fn tracked_until<D, A>(&self, tracked: &Tracked<D, A>) -> Wall {
+    pub(super) fn tracked_until<D, A, U>(&self, tracked: &Tracked<D, A, U>) -> Wall {
         let least = if tracked.repeat.is_some() { REPEAT_KNOWN_FOR } else { Duration::ZERO };
         tracked.sent + self.tracked_for.max(least)
     }

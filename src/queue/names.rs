@@ -15,7 +15,7 @@ pub(super) struct DeviceKey(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AppKey(u32);
 
-/// A user's key, for as long as a device, a code or a token is theirs.
+/// A user's key, for as long as a device, a code, a token or a tracked message is theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct UserKey(u32);
 

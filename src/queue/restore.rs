@@ -187,6 +187,7 @@ mod tests {
         let row = Tracked {
             id: MessageId::new(Seq(seq), [7; 8]),
             app: "chatter".parse().expect("valid"),
+            user: None,
             token: Token([7; 16]),
             sent: Wall(1),
             repeat: None,

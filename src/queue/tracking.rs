@@ -1,9 +1,9 @@
 //! How the queue keeps what became of messages: from their keys to their rows and back, each change
 //! written, and forgotten in time. What a change means stands in `fates`.
 
-use crate::base::{AppId, DeviceId, Seq};
+use crate::base::{DeviceId, Seq};
 
-use super::fates::{Change, Fate, Tracked};
+use super::fates::{Change, Fate, Tracked, TrackedRow};
 use super::names::DeviceKey;
 use super::rows::Key;
 use super::state::{EXPIRED_PER_TURN_MAX, Queue};
@@ -21,7 +21,7 @@ impl Queue {
     }
 
     /// A tracked message as its row has it.
-    pub(super) fn tracked_row(&self, seq: Seq) -> Option<Tracked<DeviceId, AppId>> {
+    pub(super) fn tracked_row(&self, seq: Seq) -> Option<TrackedRow> {
         let tracked = self.fates.get(seq)?;
         let fate = |fate: &Fate| Fate {
             device: self.devices.name(fate.device).clone(),
@@ -32,6 +32,7 @@ impl Queue {
         Some(Tracked {
             id: tracked.id,
             app: self.apps.name(tracked.app).clone(),
+            user: tracked.user.map(|user| self.users.name(user).clone()),
             token: tracked.token,
             sent: tracked.sent,
             repeat: tracked.repeat,
@@ -40,7 +41,7 @@ impl Queue {
     }
 
     /// Enters a tracked message; its names are held from now on.
-    pub(super) fn hold_tracked(&mut self, row: Tracked<DeviceId, AppId>) {
+    pub(super) fn hold_tracked(&mut self, row: TrackedRow) {
         let mut hold = |fate: Fate<DeviceId>| Fate {
             device: self.devices.hold(&fate.device),
             status: fate.status,
@@ -49,8 +50,9 @@ impl Queue {
         };
         let fates = row.fates.into_iter().map(&mut hold).collect();
         let app = self.apps.hold(&row.app);
+        let user = row.user.map(|user| self.users.hold(&user));
         let Tracked { id, token, sent, repeat, .. } = row;
-        let tracked = Tracked { id, app, token, sent, repeat, fates };
+        let tracked = Tracked { id, app, user, token, sent, repeat, fates };
         let until = self.limits.tracked_until(&tracked);
         self.fates.insert(tracked, until);
     }
@@ -61,6 +63,9 @@ impl Queue {
         let until = self.limits.tracked_until(&row);
         let Some(gone) = self.fates.remove(seq, until) else { return };
         self.apps.release(gone.app);
+        if let Some(user) = gone.user {
+            self.users.release(user);
+        }
         for fate in &gone.fates {
             self.devices.release(fate.device);
         }

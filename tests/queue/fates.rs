@@ -236,6 +236,31 @@ fn fates_are_forgotten_in_time_and_beyond_their_number() {
 }
 
 #[test]
+fn an_erased_user_takes_the_fates_of_devices_along_that_were_revoked_before() {
+    let mut world = world();
+    let (phone, tablet) = (world.enrol("carol"), world.enrol("carol"));
+    let on_phone = world.tokens(&phone, "chatter").token;
+    let of_both = world.tokens(&tablet, "chatter").user_token.expect("a user's");
+    send(&mut world, to_token(on_phone, "1")).expect("room");
+    send_again(&mut world, to_token(of_both, "2"), repeat(1, 1)).expect("room");
+    let bobs = world.enrol("bob");
+    let kept = world.tokens(&bobs, "chatter").token;
+    let kept_id = send(&mut world, to_token(kept, "3")).expect("room").id;
+    for device in [&phone, &tablet] {
+        world.promise([Command::Revoke { device: device.device.clone() }]);
+    }
+    world.let_ride();
+    world.restart();
+    let erase = || Command::EraseUser { user: "carol".parse().expect("valid") };
+    world.promise([erase()]);
+    assert_eq!(world.queue.counts().tracked, 1);
+    assert_eq!(status(&mut world, kept_id, kept), Status::Queued);
+    world.restart();
+    assert_eq!(world.queue.counts().tracked, 1);
+    assert_eq!(world.refusal(erase()), Refusal::UnknownUser);
+}
+
+#[test]
 fn a_fate_and_a_code_are_due_when_they_end() {
     let mut world = world();
     let phone = world.enrol("carol");

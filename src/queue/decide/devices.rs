@@ -232,7 +232,7 @@ impl Queue {
     pub(super) fn erase_user(&mut self, user: &UserId) -> Result<Answer, Refusal> {
         let key = self.users.find(user).ok_or(Refusal::UnknownUser)?;
         let devices: Vec<DeviceKey> = self.enrolments.of_user(key).collect();
-        for seq in self.fates.of_devices(&devices) {
+        for seq in self.fates.of_user(key).collect::<Vec<_>>() {
             self.forget_fate(seq);
         }
         for secret in self.codes.of_user(key) {

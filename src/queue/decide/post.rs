@@ -9,7 +9,7 @@ use crate::base::{AppId, Credential, DeviceId, MessageId, Random, Seq, Token, Us
 use super::{Obstacle, draw};
 use crate::queue::answer::{Answer, PendingMessage, Refusal, Sent, Status};
 use crate::queue::command::{Address, Notify, Submission};
-use crate::queue::fates::{Change, Fate, Tracked};
+use crate::queue::fates::{Change, Fate, Tracked, TrackedRow};
 use crate::queue::limits::MESSAGE_BYTES_MAX;
 use crate::queue::pending::{Pending, PendingKey};
 use crate::queue::registrations::Owner;
@@ -56,6 +56,7 @@ impl Queue {
         self.track(Tracked {
             id: sent.id,
             app: notify.app.clone(),
+            user: self.user_behind(token),
             token,
             sent: self.now,
             repeat: *repeat,
@@ -72,7 +73,7 @@ impl Queue {
         Sent { id: tracked.id, devices: devices.collect() }
     }
 
-    fn track(&mut self, row: Tracked<DeviceId, AppId>) {
+    fn track(&mut self, row: TrackedRow) {
         while self.fates.len() >= self.limits.tracked_max.max(1) {
             let (_, oldest) = self.fates.first_to_go().expect("there are some");
             self.forget_fate(oldest);

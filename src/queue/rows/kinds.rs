@@ -3,11 +3,11 @@
 use crate::base::{AppId, DeviceId, Digest, Level, MessageId, Seq, Token, Urgency, UserId, Wall};
 use crate::queue::answer::Status;
 use crate::queue::command::Repeat;
-use crate::queue::fates::{Fate, Tracked};
+use crate::queue::fates::{Fate, Tracked, TrackedRow};
 
 use super::key::{Census, Key, Place};
 use super::reader::Reader;
-use super::{VERSION_WITHOUT_URGENCY, seal};
+use super::{VERSION_WITHOUT_TRACKED_USER, VERSION_WITHOUT_URGENCY, seal};
 
 #[derive(Debug, PartialEq)]
 pub(in crate::queue) struct BroadcastRow<'a> {
@@ -224,7 +224,7 @@ impl DeviceRow {
     }
 }
 
-impl Tracked<DeviceId, AppId> {
+impl TrackedRow {
     pub fn encode(&self) -> Vec<u8> {
         let (key, request) =
             self.repeat.map_or(([0; 32], [0; 32]), |repeat| (repeat.key.0, repeat.request.0));
@@ -244,12 +244,14 @@ impl Tracked<DeviceId, AppId> {
             &request,
             &fates,
         ];
-        seal_ids(Key::Tracked(self.id.seq()), &[self.app.as_str()], &rest)
+        let user = self.user.as_ref().map_or("", UserId::as_str);
+        seal_ids(Key::Tracked(self.id.seq()), &[self.app.as_str(), user], &rest)
     }
 
-    pub(super) fn read(seq: Seq, reader: &mut Reader) -> Option<Tracked<DeviceId, AppId>> {
+    pub(super) fn read(seq: Seq, version: u8, reader: &mut Reader) -> Option<TrackedRow> {
         Some(Tracked {
             app: reader.take_id()?,
+            user: if version <= VERSION_WITHOUT_TRACKED_USER { None } else { reader.take_id_if_any()? },
             sent: reader.take_wall()?,
             id: MessageId::new(seq, *reader.take()?),
             token: Token(*reader.take()?),

@@ -10,7 +10,7 @@
 //! head          h                              batch (8)  next seq (8)  wall (8)  top level (8)  rows (8)  digest (8)
 //! message       m  seq (8)  copy (0 or 2)      expires (8)  urgency (1)  random (8)  device (1+n)  app (1+n)  tag (2+n)  payload
 //! registration  r  token (16)                  device (1+n)  app (1+n)
-//! tracked       s  seq (8)                     app (1+n)  sent (8)  random (8)  token (16)  repeat (1+32+32)
+//! tracked       s  seq (8)                     app (1+n)  user (1+n)  sent (8)  random (8)  token (16)  repeat (1+32+32)
 //!                                              and for each device: device (1+n)  status (1)  since (8)  delivered (8)
 //! user token    u  token (16)                  user (1+n)  app (1+n)
 //!
@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Numbers are big-endian, so that messages lie in order of arrival. `1+n` is a text behind a length
-//! of one byte; an empty tag is none; a payload is the rest. The copy 0 of a message has no number. The
+//! of one byte; an empty tag or user is none; a payload is the rest. The copy 0 of a message has no number. The
 //! checksum is the CRC-32 of key, version and body, so that no row passes for another. Every batch
 //! writes the head: it counts the other rows and sums a digest of their keys, so that a row that is
 //! lost is missed.
@@ -32,10 +32,10 @@ mod tests;
 use bytes::Bytes;
 
 use self::reader::Reader;
-use crate::base::{AppId, ChannelId, DeviceId, Digest, Level, Payload, Token};
+use crate::base::{ChannelId, Digest, Level, Payload, Token};
 
 use super::answer::PendingMessage;
-use super::fates::Tracked;
+use super::fates::TrackedRow;
 
 pub(super) use self::key::Census;
 pub use self::key::{Key, Place};
@@ -44,9 +44,10 @@ pub(super) use self::kinds::{
 };
 
 /// The version of the formats above. A later one is refused, never guessed at; in the first one messages
-/// have no urgency.
-const VERSION: u8 = 2;
+/// have no urgency, and up to the second no tracked message says whose it is.
+const VERSION: u8 = 3;
 const VERSION_WITHOUT_URGENCY: u8 = 1;
+const VERSION_WITHOUT_TRACKED_USER: u8 = 2;
 /// Bytes before the body: checksum and version.
 const SEAL_BYTES: usize = 5;
 
@@ -88,7 +89,7 @@ pub(super) enum Row<'a> {
     Head(Head),
     Message(MessageRow<'a>),
     Registration(Token, RegistrationRow),
-    Tracked(Tracked<DeviceId, AppId>),
+    Tracked(TrackedRow),
     UserToken(Token, UserTokenRow),
 }
 
@@ -137,7 +138,7 @@ impl<'a> Row<'a> {
             Key::Head => Row::Head(Head::read(from)?),
             Key::Message(place) => Row::Message(MessageRow::read(place, version, from)?),
             Key::Registration(token) => Row::Registration(token, RegistrationRow::read(from)?),
-            Key::Tracked(seq) => Row::Tracked(Tracked::read(seq, from)?),
+            Key::Tracked(seq) => Row::Tracked(TrackedRow::read(seq, version, from)?),
             Key::UserToken(token) => Row::UserToken(token, UserTokenRow::read(from)?),
         };
         (reader.is_empty() && row.is_under(key)).then_some(row)

@@ -49,6 +49,14 @@ impl<'a> Reader<'a> {
         self.take_text(bytes.into())?.parse().ok()
     }
 
+    /// The same, where no text at all is no id.
+    pub fn take_id_if_any<Id: FromStr>(&mut self) -> Option<Option<Id>> {
+        if self.0.first() == Some(&0) {
+            return self.take_u8().map(|_| None);
+        }
+        self.take_id().map(Some)
+    }
+
     pub fn take_rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }

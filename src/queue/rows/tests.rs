@@ -1,10 +1,10 @@
 //! What is written of each kind of row is read back, and nothing else is.
 
 use super::*;
-use crate::base::{MessageId, Seq, Urgency, UserId, Wall};
+use crate::base::{AppId, MessageId, Seq, Urgency, UserId, Wall};
 use crate::queue::answer::Status;
 use crate::queue::command::Repeat;
-use crate::queue::fates::Fate;
+use crate::queue::fates::{Fate, Tracked};
 
 fn message() -> MessageRow<'static> {
     MessageRow {
@@ -74,7 +74,7 @@ fn every_row_about_people_reads_as_it_was_written() {
     assert_eq!(Row::decode(&key.encode(), &value), Ok(Row::UserToken(Token([5; 16]), owner)));
 }
 
-fn tracked(repeat: Option<Repeat>) -> Tracked<DeviceId, AppId> {
+fn tracked(user: Option<&str>, repeat: Option<Repeat>) -> TrackedRow {
     let fate = |device: &str, status, delivered| Fate {
         device: device.parse().expect("valid"),
         status,
@@ -84,6 +84,7 @@ fn tracked(repeat: Option<Repeat>) -> Tracked<DeviceId, AppId> {
     Tracked {
         id: MessageId::new(Seq(7), [9; 8]),
         app: "chatter".parse().expect("valid"),
+        user: user.map(|user| user.parse().expect("valid")),
         token: Token([5; 16]),
         sent: Wall(6),
         repeat,
@@ -93,10 +94,20 @@ fn tracked(repeat: Option<Repeat>) -> Tracked<DeviceId, AppId> {
 
 #[test]
 fn a_tracked_message_reads_as_it_was_written() {
-    for repeat in [None, Some(Repeat { key: Digest([1; 32]), request: Digest([2; 32]) })] {
-        let (key, value) = (Key::Tracked(Seq(7)).encode(), tracked(repeat).encode());
-        assert_eq!(Row::decode(&key, &value), Ok(Row::Tracked(tracked(repeat))));
+    let repeat = Some(Repeat { key: Digest([1; 32]), request: Digest([2; 32]) });
+    for row in [tracked(None, repeat), tracked(Some("carol"), repeat), tracked(Some("carol"), None)] {
+        let (key, value) = (Key::Tracked(Seq(7)).encode(), row.encode());
+        assert_eq!(Row::decode(&key, &value), Ok(Row::Tracked(row)));
     }
+}
+
+#[test]
+fn a_tracked_message_of_the_second_version_is_nobodys() {
+    let row = tracked(None, None);
+    let mut value = row.encode();
+    value.remove(SEAL_BYTES + 1 + row.app.as_str().len());
+    let (key, value) = of_version(2, Key::Tracked(Seq(7)), value);
+    assert_eq!(Row::decode(&key, &value), Ok(Row::Tracked(row)));
 }
 
 #[test]
@@ -123,22 +134,24 @@ fn a_changed_byte_a_cut_and_another_rows_key_are_noticed() {
 
 #[test]
 fn a_later_version_is_refused_by_its_number() {
-    let (key, value) = of_version(3, message().encode());
-    assert_eq!(Row::decode(&key, &value), Err(RowError::Version(3)));
+    let (key, value) = of_version(4, MESSAGE, message().encode());
+    assert_eq!(Row::decode(&key, &value), Err(RowError::Version(4)));
 }
 
 #[test]
 fn a_message_of_the_first_version_is_of_normal_urgency() {
     let mut value = message().encode();
     value.remove(SEAL_BYTES + 8);
-    let (key, value) = of_version(1, value);
+    let (key, value) = of_version(1, MESSAGE, value);
     let expected = MessageRow { urgency: Urgency::Normal, ..message() };
     assert_eq!(Row::decode(&key, &value), Ok(Row::Message(expected)));
 }
 
-/// The key and the value of a message's row as if another version had written it.
-fn of_version(version: u8, mut value: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
-    let key = Key::Message(Place::single(Seq(7))).encode();
+const MESSAGE: Key = Key::Message(Place { seq: Seq(7), copy: 0 });
+
+/// The key and the value of a row as if another version had written it.
+fn of_version(version: u8, key: Key, mut value: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    let key = key.encode();
     value[4] = version;
     let checksum = checksum(&key, &value[4..]).to_be_bytes();
     value[..4].copy_from_slice(&checksum);
