@@ -94,13 +94,16 @@ pub enum Command {
         /// Most of them; at least 1.
         devices_max: usize,
     },
-    /// A device is no longer trusted: its credential, its tokens and what is pending for it go.
-    /// Answered by [`Answer::Done`].
+    /// A device is no longer trusted: its credential and its tokens die, and nothing more is delivered to it.
+    /// Answered by [`Answer::Done`]; what is stored of it is then taken away, a part in each turn.
     Revoke {
         /// Which.
         device: DeviceId,
     },
-    /// A user goes with all that is stored of them. Answered by [`Answer::Done`].
+    /// A user goes with all that is stored of them. Answered by [`Answer::Done`] when all rights have ended and
+    /// it is on disk that the rest is to go; that is then taken away, a part in each turn. Until it is gone
+    /// [`Command::MakeCode`] for the same user is refused with
+    /// [`Refusal::Unavailable`](super::answer::Refusal::Unavailable).
     EraseUser {
         /// Who.
         user: UserId,

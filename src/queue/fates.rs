@@ -136,8 +136,8 @@ impl Fates {
     }
 
     /// The message that was posted to this token under this idempotency key.
-    pub fn repeated(&self, token: Token, key: Digest) -> Option<&Tracked> {
-        self.tracked.get(self.repeats.get(&(token, key))?)
+    pub fn repeated(&self, token: Token, key: Digest) -> Option<Seq> {
+        self.repeats.get(&(token, key)).copied()
     }
 
     /// Forgets it; `until` as it was when it was entered. After a crash a later message may be known under
@@ -161,9 +161,9 @@ impl Fates {
         self.expiry.first().copied()
     }
 
-    /// A user's messages, in order of arrival.
-    pub fn of_user(&self, user: UserKey) -> impl Iterator<Item = Seq> {
-        self.by_user.range((user, Seq(0))..=(user, Seq(u64::MAX))).map(|&(_, seq)| seq)
+    /// A user's oldest message.
+    pub fn first_of_user(&self, user: UserKey) -> Option<Seq> {
+        self.by_user.range((user, Seq(0))..=(user, Seq(u64::MAX))).next().map(|&(_, seq)| seq)
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
         fates.insert(tracked(1), Wall(10));
         fates.insert(tracked(2), Wall(20));
         fates.remove(Seq(1), Wall(10));
-        assert_eq!(fates.repeated(token, key).map(|tracked| tracked.id.seq()), Some(Seq(2)));
+        assert_eq!(fates.repeated(token, key), Some(Seq(2)));
         fates.remove(Seq(2), Wall(20));
         assert!(fates.repeats.is_empty());
     }

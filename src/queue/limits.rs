@@ -51,6 +51,9 @@ pub struct Limits {
     pub tracked_for: Duration,
     /// How often may be posted.
     pub rates: Rates,
+    /// Rows of revoked devices and erased users that are taken away in one turn. The engine takes some 50 µs
+    /// for each, and everybody's posts wait for that.
+    pub taken_away_per_turn_max: usize,
     /// Broadcasts that have not expired. A device that was away gets all of them at once, and every
     /// shard keeps them in memory.
     pub broadcasts_live_max: usize,
@@ -87,6 +90,7 @@ impl Default for Limits {
             tracked_max: 100_000,
             tracked_for: Duration::from_secs(24 * 3600),
             rates: Rates::default(),
+            taken_away_per_turn_max: 500,
             broadcasts_live_max: 100,
             page_devices_max: 100,
             page_messages_max: 64,

@@ -6,6 +6,7 @@ mod command;
 mod decide;
 mod enrolments;
 mod fates;
+mod leaving;
 mod limits;
 mod names;
 mod pending;

@@ -7,7 +7,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use hashbrown::HashTable;
 use slab::Slab;
 
-/// A device's key, for as long as it is enrolled, or something is registered, pending or tracked for it.
+/// A device's key, for as long as it is enrolled or leaving, or something is registered, pending or tracked for
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct DeviceKey(u32);
 

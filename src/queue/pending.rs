@@ -102,6 +102,11 @@ impl PendingIndex {
         }
     }
 
+    /// The oldest message that is pending for `device`.
+    pub fn first(&self, device: DeviceKey) -> Option<Seq> {
+        self.after(device, Seq(0)).next().map(|(place, _)| place.seq)
+    }
+
     /// How many are pending for `device`, expired ones included.
     pub fn count(&self, device: DeviceKey) -> usize {
         self.counts.get(&device).map_or(0, |&count| count as usize)

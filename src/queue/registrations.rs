@@ -55,6 +55,12 @@ impl Registrations {
         self.tokens.range(all).map(|(&(_, app), &token)| (app, token))
     }
 
+    /// Which apps a user has a token of.
+    pub fn of_user(&self, user: UserKey) -> impl Iterator<Item = AppKey> {
+        let all = (user, AppKey::from_slot(0))..=(user, AppKey::LAST);
+        self.user_tokens.range(all).map(|(&(_, app), _)| app)
+    }
+
     /// Whether it was new: neither the owner had a token, nor the token an owner.
     #[must_use]
     pub fn insert(&mut self, owner: Owner, token: Token) -> bool {

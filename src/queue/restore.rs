@@ -84,7 +84,11 @@ impl Restore {
                 let user = self.queue.users.hold(&row.user);
                 self.queue.codes.insert(secret, OpenCode { user, expires: row.expires });
             }
-            Row::Device(row) => self.queue.hold_device(&row),
+            Row::Device(row) => match row.revoked {
+                Some(since) => self.queue.hold_leaving_device(&row, since),
+                None => self.queue.hold_device(&row),
+            },
+            Row::ErasedUser(row) => self.queue.hold_erased_user(&row.user),
             Row::Tracked(row) => {
                 self.last_tracked = Some(row.id.seq());
                 self.queue.hold_tracked(row);
@@ -141,6 +145,7 @@ impl Restore {
         self.queue.pending = PendingIndex::of_all(self.messages);
         self.queue.head = head;
         self.queue.channel.top = head.top;
+        self.queue.end_rights_of_leaving();
         Ok(self.queue)
     }
 

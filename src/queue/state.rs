@@ -10,6 +10,7 @@ use crate::base::{AppId, ChannelId, DeviceId, Digest, Monotonic, Now, Seq, Token
 use super::answer::{Broadcast, Channel, Event, PendingMessage, Status};
 use super::enrolments::{Codes, Enrolments};
 use super::fates::{Change, Fates};
+use super::leaving::Leaving;
 use super::limits::Limits;
 use super::names::{AppKey, DeviceKey, Names, UserKey};
 use super::pending::PendingIndex;
@@ -56,6 +57,7 @@ pub struct Queue {
     pub(super) pending: PendingIndex,
     pub(super) registrations: Registrations,
     pub(super) enrolments: Enrolments,
+    pub(super) leaving: Leaving,
     pub(super) codes: Codes,
     /// Apps for which only who has their key may post, and its digest.
     pub(super) bound_apps: BTreeMap<AppId, Digest>,
@@ -109,7 +111,7 @@ struct Deleted {
 /// How much there is, for statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Pending messages.
+    /// Pending messages; of revoked devices too, until they are taken away.
     pub messages: usize,
     /// Bytes of their rows.
     pub bytes: u64,
@@ -136,6 +138,7 @@ impl Queue {
             pending: PendingIndex::default(),
             registrations: Registrations::default(),
             enrolments: Enrolments::default(),
+            leaving: Leaving::default(),
             codes: Codes::default(),
             bound_apps: BTreeMap::new(),
             fates: Fates::default(),
@@ -154,7 +157,7 @@ impl Queue {
 
     /// Starts a turn at `now`, with so many bytes free on the store's disk. The wall clock counts as
     /// no earlier than the last one stored: a board that boots in 1970 revives nothing. Some of what
-    /// has expired goes now; call again at [`next_deadline`](Queue::next_deadline) for more.
+    /// has expired goes now, and of what is stored of those who leave; call again at [`next_deadline`](Queue::next_deadline) for more.
     pub fn begin(&mut self, now: Now, free_disk_bytes: u64) {
         self.clock = now.wall;
         self.now = now.wall.max(self.head.wall);
@@ -164,6 +167,8 @@ impl Queue {
         self.expire_broadcasts();
         self.expire_codes();
         self.forget_fates();
+        self.leaving.rows_left = self.limits.taken_away_per_turn_max.max(1);
+        self.take_away();
     }
 
     /// Before the first turn: takes `now` as right, though a later time was stored. Written with the
@@ -213,10 +218,16 @@ impl Queue {
 
     /// A code can no longer be used. No answer waits for that.
     pub(super) fn drop_code(&mut self, secret: &Digest) {
-        if let Some(gone) = self.codes.remove(secret) {
-            self.users.release(gone.user);
-            self.erase(Key::Code(*secret), CODE_ROW_BYTES);
+        if let Some(row) = self.forget_code(secret) {
+            self.erase(row, CODE_ROW_BYTES);
         }
+    }
+
+    /// The same, but that its row stays.
+    pub(super) fn forget_code(&mut self, secret: &Digest) -> Option<Key> {
+        let gone = self.codes.remove(secret)?;
+        self.users.release(gone.user);
+        Some(Key::Code(*secret))
     }
 
     /// When to begin a turn even without a command: something expires, or has waited long enough
@@ -226,7 +237,8 @@ impl Queue {
         let code = self.codes.first_to_expire().map(|(expires, _)| expires);
         let fate = self.fates.first_to_go().map(|(until, _)| until);
         let ride = self.gathered.riding_since.map(|since| since + RIDE_MAX);
-        [message, code, fate, ride].into_iter().flatten().min()
+        let leaving = (!self.leaving.is_empty()).then_some(Wall::default());
+        [message, code, fate, ride, leaving].into_iter().flatten().min()
     }
 
     /// The rows to write now, the promised ones first; `None` if no answer of this turn stands on a
@@ -288,10 +300,9 @@ impl Queue {
         let pending = queued
             .into_iter()
             .filter(|queued| self.pending.contains(queued.device, queued.message.id.seq()))
-            .map(|Queued { device, message, .. }| Event::Queued {
-                device: self.devices.name(device).clone(),
-                message,
-            });
+            .map(|Queued { device, message, .. }| (self.devices.name(device), message))
+            .filter(|(device, _)| !self.leaving.has_device(device))
+            .map(|(device, message)| Event::Queued { device: device.clone(), message });
         events.extend(pending);
         if std::mem::take(&mut self.gathered.channel_changed) {
             events.push(Event::Channel(self.channel()));
@@ -322,9 +333,20 @@ impl Queue {
         self.head.batch
     }
 
+    /// A device of which something is known. One that was revoked is nobody's address any more, though not all
+    /// that is stored of it is gone.
+    pub(super) fn device(&self, device: &DeviceId) -> Option<DeviceKey> {
+        self.devices.find(device).filter(|_| !self.leaving.has_device(device))
+    }
+
+    /// Whether another row may go in this turn of what is stored of those who leave; it counts then.
+    pub(super) fn may_take_away(&mut self) -> bool {
+        self.gathered.deleted_bytes < DELETED_BYTES_MAX / 2 && self.leaving.take_one()
+    }
+
     /// Where this message stands in the store, if it is pending for the device.
     pub fn place(&self, device: &DeviceId, seq: Seq) -> Option<Place> {
-        let copy = self.pending.copy(self.devices.find(device)?, seq)?;
+        let copy = self.pending.copy(self.device(device)?, seq)?;
         Some(Place { seq, copy })
     }
 

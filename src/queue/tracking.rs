@@ -3,18 +3,24 @@
 
 use crate::base::{DeviceId, Seq};
 
+use super::answer::Status;
 use super::fates::{Change, Fate, Tracked, TrackedRow};
 use super::names::DeviceKey;
 use super::rows::Key;
 use super::state::{EXPIRED_PER_TURN_MAX, Queue};
 
 impl Queue {
-    /// Something has happened to a message that may be tracked. No answer waits for its row.
+    /// Something has happened to a message that may be tracked. No answer waits for its row. If its device was
+    /// revoked, that came first.
     pub(super) fn note(&mut self, device: DeviceKey, seq: Seq, change: Change) {
-        let now = self.now;
         let Some(tracked) = self.fates.get_mut(seq) else { return };
-        let fate = tracked.fates.iter_mut().find(|fate| fate.device == device);
-        if fate.is_some_and(|fate| fate.note(change, now)) {
+        let Some(fate) = tracked.fates.iter_mut().find(|fate| fate.device == device) else { return };
+        let leaving = self.leaving.devices.get(self.devices.name(device));
+        let is_new = match leaving {
+            Some(leaving) => fate.note(Change::Dropped(Status::Revoked), leaving.since),
+            None => fate.note(change, self.now),
+        };
+        if is_new {
             let value = self.tracked_row(seq).expect("it has just changed").encode();
             self.put_riding(Key::Tracked(seq), value);
         }

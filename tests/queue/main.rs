@@ -4,6 +4,7 @@ mod batches;
 mod clock;
 mod durability;
 mod fates;
+mod leaving;
 mod levels;
 mod limits;
 mod model;

@@ -1,17 +1,16 @@
-//! The rules about who may do what: registrations and their tokens, enrolment by one-time codes,
-//! revocation, and keys of apps.
+//! The rules about who may do what: registrations and their tokens, enrolment by one-time codes, and keys
+//! of apps.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::base::{AppId, CodeSecret, Credential, DeviceId, Random, Seq, SessionId, Token, UserId};
+use crate::base::{AppId, CodeSecret, Credential, DeviceId, Random, SessionId, Token, UserId};
 
 use super::draw;
-use crate::queue::answer::{Answer, Code, Enrolled, Enrolment, Refusal, Registered, Status};
+use crate::queue::answer::{Answer, Code, Enrolled, Enrolment, Refusal, Registered};
 use crate::queue::enrolments::{Member, OpenCode};
-use crate::queue::fates::Change;
 use crate::queue::names::{AppKey, DeviceKey, UserKey};
 use crate::queue::registrations::Owner;
 use crate::queue::rows::{BoundAppRow, CodeRow, DeviceRow, Key, RegistrationRow, UserTokenRow};
@@ -54,12 +53,13 @@ impl Queue {
     }
 
     fn token(&self, device: &DeviceId, app: &AppId) -> Option<Token> {
-        self.registrations.token(self.devices.find(device)?, self.apps.find(app)?)
+        self.registrations.token(self.device(device)?, self.apps.find(app)?)
     }
 
     fn make_token(&mut self, device: &DeviceId, app: &AppId, random: &mut Random) -> Result<Token, Refusal> {
-        let on_device = self.devices.find(device).map(|device| self.registrations.of_device(device).count());
-        if self.registrations.len() >= self.limits.registrations_max
+        let on_device = self.device(device).map(|device| self.registrations.of_device(device).count());
+        if self.leaving.has_device(device)
+            || self.registrations.len() >= self.limits.registrations_max
             || on_device.unwrap_or(0) >= self.limits.registrations_per_device_max
         {
             return Err(Refusal::Unavailable);
@@ -115,36 +115,50 @@ impl Queue {
         credential: Option<&Credential>,
     ) -> Result<Answer, Refusal> {
         self.check_device(device, credential)?;
-        if let (Some(device), Some(app)) = (self.devices.find(device), self.apps.find(app)) {
+        if let (Some(device), Some(app)) = (self.device(device), self.apps.find(app)) {
             self.drop_registration(device, app);
         }
         Ok(Answer::Done)
     }
 
     fn drop_registration(&mut self, device: DeviceKey, app: AppKey) {
-        let Some(token) = self.registrations.remove(Owner::Device(device, app)) else { return };
+        let user = self.enrolments.get(self.devices.name(device)).map(|member| member.user);
+        let Some(token) = self.forget_registration(device, app) else { return };
         self.erase_at_once(Key::Registration(token));
-        if let Some(user) = self.enrolments.get(self.devices.name(device)).map(|member| member.user) {
+        if let Some(user) = user {
             self.drop_user_token_if_last(user, app);
         }
-        self.apps.release(app);
-        self.devices.release(device);
     }
 
-    fn drop_user_token_if_last(&mut self, user: UserKey, app: AppKey) {
+    /// The row stays.
+    pub(super) fn forget_registration(&mut self, device: DeviceKey, app: AppKey) -> Option<Token> {
+        let token = self.registrations.remove(Owner::Device(device, app))?;
+        self.apps.release(app);
+        self.devices.release(device);
+        Some(token)
+    }
+
+    pub(super) fn drop_user_token_if_last(&mut self, user: UserKey, app: AppKey) {
         let has_app = |device| self.registrations.token(device, app).is_some();
-        if !self.enrolments.of_user(user).any(has_app) {
+        let is_there = self.registrations.user_token(user, app).is_some();
+        if is_there && !self.enrolments.of_user(user).any(has_app) {
             self.drop_user_token(user, app);
         }
     }
 
     /// Whether there was one.
     fn drop_user_token(&mut self, user: UserKey, app: AppKey) -> bool {
-        let Some(token) = self.registrations.remove(Owner::User(user, app)) else { return false };
+        let Some(token) = self.forget_user_token(user, app) else { return false };
         self.erase_at_once(Key::UserToken(token));
+        true
+    }
+
+    /// The row stays.
+    pub(super) fn forget_user_token(&mut self, user: UserKey, app: AppKey) -> Option<Token> {
+        let token = self.registrations.remove(Owner::User(user, app))?;
         self.users.release(user);
         self.apps.release(app);
-        true
+        Some(token)
     }
 
     pub(super) fn revoke_user_token(&mut self, user: &UserId, app: &AppId) -> Result<Answer, Refusal> {
@@ -159,7 +173,8 @@ impl Queue {
         valid_for: Duration,
         random: &mut Random,
     ) -> Result<Answer, Refusal> {
-        if self.codes.len() >= self.limits.codes_max {
+        let is_leaving = self.users.find(user).is_some_and(|user| self.leaving.has_user(user));
+        if is_leaving || self.codes.len() >= self.limits.codes_max {
             return Err(Refusal::Unavailable);
         }
         self.check_disk_room()?;
@@ -193,6 +208,7 @@ impl Queue {
             user: self.users.name(open.user).clone(),
             credential: credential.digest(),
             enrolled: self.now,
+            revoked: None,
         };
         self.hold_device(&row);
         self.put(Key::device(&device), row.encode());
@@ -206,44 +222,6 @@ impl Queue {
         let (key, user) = (self.devices.hold(device), self.users.hold(&row.user));
         let member = Member { key, user, credential: *credential, enrolled: *enrolled };
         self.enrolments.insert(device.clone(), member);
-    }
-
-    /// The device's tokens die, what is pending for it goes, and its session ends.
-    pub(super) fn revoke(&mut self, device: &DeviceId) -> Result<Answer, Refusal> {
-        let member = *self.enrolments.get(device).ok_or(Refusal::UnknownDevice)?;
-        let apps: Vec<AppKey> = self.registrations.of_device(member.key).map(|(app, _)| app).collect();
-        for app in apps {
-            self.drop_registration(member.key, app);
-        }
-        let pending: Vec<Seq> = self.pending.after(member.key, Seq(0)).map(|(place, _)| place.seq).collect();
-        for seq in pending {
-            self.drop_message(member.key, seq, Change::Dropped(Status::Revoked));
-        }
-        self.enrolments.remove(device);
-        let user = self.users.name(member.user).as_str().len();
-        self.erase(Key::device(device), device.as_str().len() + user);
-        self.promise();
-        self.announce_revoked(device.clone());
-        self.users.release(member.user);
-        self.devices.release(member.key);
-        Ok(Answer::Done)
-    }
-
-    pub(super) fn erase_user(&mut self, user: &UserId) -> Result<Answer, Refusal> {
-        let key = self.users.find(user).ok_or(Refusal::UnknownUser)?;
-        let devices: Vec<DeviceKey> = self.enrolments.of_user(key).collect();
-        for seq in self.fates.of_user(key).collect::<Vec<_>>() {
-            self.forget_fate(seq);
-        }
-        for secret in self.codes.of_user(key) {
-            self.drop_code(&secret);
-        }
-        let ids: Vec<DeviceId> = devices.iter().map(|&device| self.devices.name(device).clone()).collect();
-        for device in ids {
-            self.revoke(&device)?;
-        }
-        self.promise();
-        Ok(Answer::Done)
     }
 
     pub(super) fn bind_app(&mut self, app: &AppId, random: &mut Random) -> Result<Answer, Refusal> {

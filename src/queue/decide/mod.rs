@@ -1,9 +1,10 @@
 //! What the queue makes of each command. A command that is refused has changed nothing.
 //!
-//! `post` has the rules about messages, `devices` those about who may do what, `reading` what is read
-//! and changes nothing.
+//! `post` has the rules about messages, `devices` those about who may do what, `leaving` those about who
+//! no longer may, `reading` what is read and changes nothing.
 
 mod devices;
+mod leaving;
 mod post;
 mod reading;
 
@@ -195,7 +196,7 @@ impl Queue {
     }
 
     fn ack(&mut self, device: &DeviceId, seqs: &[Seq]) -> Answer {
-        if let Some(device) = self.devices.find(device) {
+        if let Some(device) = self.device(device) {
             for &seq in seqs {
                 self.drop_message(device, seq, Change::Stored);
             }
@@ -219,7 +220,7 @@ impl Queue {
     /// Takes a device's word about a message, if the device knows its whole id.
     fn note_of(&mut self, device: &DeviceId, message: MessageId, change: Change) {
         let is_known = self.fates.get(message.seq()).is_some_and(|tracked| tracked.id == message);
-        if let Some(device) = self.devices.find(device).filter(|_| is_known) {
+        if let Some(device) = self.device(device).filter(|_| is_known) {
             self.note(device, message.seq(), change);
         }
     }

@@ -45,7 +45,8 @@ impl Queue {
         let Submission { notify, repeat } = submission;
         let Address::Token(token) = notify.to else { return Err(Refusal::UnknownToken) };
         if let Some(repeat) = repeat
-            && let Some(tracked) = self.fates.repeated(token, repeat.key)
+            && let Some(seq) = self.fates.repeated(token, repeat.key)
+            && let Some(tracked) = self.fate_of(seq)
         {
             self.check_app_key(self.apps.name(tracked.app), notify.app_key.as_ref())?;
             let is_same = tracked.repeat.is_some_and(|known| known.request == repeat.request);
@@ -115,6 +116,7 @@ impl Queue {
     /// The devices that a message is for, if its sender may post to them.
     fn recipients(&self, notify: &Notify) -> Result<Vec<DeviceId>, Refusal> {
         let devices = match &notify.to {
+            Address::Device(device) if self.leaving.has_device(device) => return Err(Refusal::Unavailable),
             Address::Device(device) => vec![device.clone()],
             Address::Token(token) => {
                 let owner = self.registrations.owner(*token).ok_or(Refusal::UnknownToken)?;
@@ -209,7 +211,7 @@ impl Queue {
 
     fn survey(&self, device: &DeviceId, notify: &Notify, tag: Option<&str>) -> Survey {
         let mut survey = Survey::default();
-        let Some(device) = self.devices.find(device) else { return survey };
+        let Some(device) = self.device(device) else { return survey };
         survey.kept = self.pending.count(device);
         let Some(app) = self.apps.find(&notify.app) else { return survey };
         for (place, pending) in self.pending.of_app(device, app) {

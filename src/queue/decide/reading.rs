@@ -22,7 +22,7 @@ impl Queue {
     pub fn list(&self, device: &DeviceId, wanted: Wanted) -> Listing {
         let Wanted { after, least, messages_max } = wanted;
         let mut listing = Listing { places: Vec::new(), more: false, newest: after };
-        let Some(device) = self.devices.find(device) else { return listing };
+        let Some(device) = self.device(device) else { return listing };
         listing.newest = self.newest_live(device, after);
         if !self.live(device, after).any(|(_, pending)| pending.urgency >= least) {
             return listing;
@@ -61,17 +61,16 @@ impl Queue {
 
     /// Somebody else's message and none at all are the same answer.
     pub(super) fn query(&self, message: MessageId, by: &Holder) -> Result<Answer, Refusal> {
-        let tracked = self.fates.get(message.seq()).filter(|tracked| {
+        let tracked = self.fate_of(message.seq()).filter(|tracked| {
             tracked.id == message
                 && tracked.sent + self.limits.tracked_for > self.now
                 && self.may_ask(tracked, by)
         });
         let tracked = tracked.ok_or(Refusal::UnknownMessage)?;
-        let devices = tracked.fates.iter().map(|fate| DeviceState {
-            device: self.devices.name(fate.device).clone(),
-            status: fate.status,
-            since: fate.since,
-            delivered: fate.delivered,
+        let devices = tracked.fates.iter().map(|fate| {
+            let (status, since) = self.outcome(fate);
+            let device = self.devices.name(fate.device).clone();
+            DeviceState { device, status, since, delivered: fate.delivered }
         });
         Ok(Answer::State(MessageState {
             id: tracked.id,
@@ -98,7 +97,7 @@ impl Queue {
     ) -> Result<Answer, Refusal> {
         self.check_device(device, credential)?;
         let user = self.enrolments.get(device).map(|member| member.user);
-        let Some(device) = self.devices.find(device) else { return Ok(Answer::Registrations(Vec::new())) };
+        let Some(device) = self.device(device) else { return Ok(Answer::Registrations(Vec::new())) };
         let tokens = self.registrations.of_device(device).map(|(app, token)| Registration {
             app: self.apps.name(app).clone(),
             tokens: Registered {

@@ -1,6 +1,6 @@
 //! Keys of rows, and the count of which rows there are.
 
-use crate::base::{AppId, ChannelId, DeviceId, Digest, Level, Seq, Token};
+use crate::base::{AppId, ChannelId, DeviceId, Digest, Level, Seq, Token, UserId};
 
 use super::RowError;
 use super::reader::Reader;
@@ -14,8 +14,10 @@ pub enum Key {
     Broadcast(ChannelId, Level),
     /// An enrolment code that can still be used, by the digest of its secret.
     Code(Digest),
-    /// An enrolled device, by the digest of its id.
+    /// A device that is enrolled, or was revoked and has left something, by the digest of its id.
     Device(Digest),
+    /// A user who was erased and has left something, by the digest of the id.
+    ErasedUser(Digest),
     /// The one row about the others.
     Head,
     /// A pending message.
@@ -51,9 +53,14 @@ impl Key {
         Key::BoundApp(Digest::of(app.as_str().as_bytes()))
     }
 
-    /// The row of an enrolled device.
+    /// The row of a device.
     pub fn device(device: &DeviceId) -> Key {
         Key::Device(Digest::of(device.as_str().as_bytes()))
+    }
+
+    /// The row of a user who was erased.
+    pub fn erased_user(user: &UserId) -> Key {
+        Key::ErasedUser(Digest::of(user.as_str().as_bytes()))
     }
 
     /// The key's bytes.
@@ -63,6 +70,7 @@ impl Key {
             Key::Broadcast(channel, level) => [&b"b"[..], &channel.0, &level.0.to_be_bytes()].concat(),
             Key::Code(secret) => [&b"c"[..], &secret.0].concat(),
             Key::Device(device) => [&b"d"[..], &device.0].concat(),
+            Key::ErasedUser(user) => [&b"e"[..], &user.0].concat(),
             Key::Head => b"h".to_vec(),
             Key::Message(Place { seq, copy: 0 }) => [&b"m"[..], &seq.0.to_be_bytes()].concat(),
             Key::Message(Place { seq, copy }) => {
@@ -88,6 +96,7 @@ impl Key {
             b'b' => Key::Broadcast(ChannelId(*reader.take()?), Level(i64::from_be_bytes(*reader.take()?))),
             b'c' => Key::Code(Digest(*reader.take()?)),
             b'd' => Key::Device(Digest(*reader.take()?)),
+            b'e' => Key::ErasedUser(Digest(*reader.take()?)),
             b'h' => Key::Head,
             b'm' => Key::Message(Place::read(reader)?),
             b'r' => Key::Registration(Token(*reader.take()?)),

@@ -67,12 +67,19 @@ pub(in crate::queue) struct CodeRow {
     pub expires: Wall,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::queue) struct DeviceRow {
     pub device: DeviceId,
     pub user: UserId,
     pub credential: Digest,
     pub enrolled: Wall,
+    /// When it was revoked, if it was.
+    pub revoked: Option<Wall>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(in crate::queue) struct ErasedUserRow {
+    pub user: UserId,
 }
 
 impl BroadcastRow<'_> {
@@ -210,7 +217,8 @@ impl CodeRow {
 impl DeviceRow {
     pub fn encode(&self) -> Vec<u8> {
         let ids = [self.device.as_str(), self.user.as_str()];
-        let rest: [&[u8]; 2] = [&self.credential.0, &self.enrolled.0.to_be_bytes()];
+        let revoked = self.revoked.map_or(Vec::new(), |wall| wall.0.to_be_bytes().to_vec());
+        let rest: [&[u8]; 3] = [&self.credential.0, &self.enrolled.0.to_be_bytes(), &revoked];
         seal_ids(Key::device(&self.device), &ids, &rest)
     }
 
@@ -220,7 +228,18 @@ impl DeviceRow {
             user: reader.take_id()?,
             credential: Digest(*reader.take()?),
             enrolled: reader.take_wall()?,
+            revoked: if reader.is_empty() { None } else { Some(reader.take_wall()?) },
         })
+    }
+}
+
+impl ErasedUserRow {
+    pub fn encode(&self) -> Vec<u8> {
+        seal_ids(Key::erased_user(&self.user), &[self.user.as_str()], &[])
+    }
+
+    pub(super) fn read(reader: &mut Reader) -> Option<ErasedUserRow> {
+        Some(ErasedUserRow { user: reader.take_id()? })
     }
 }
 

@@ -6,7 +6,8 @@
 //! bound app     a  SHA-256 of the app (32)     app (1+n)  SHA-256 of its key (32)
 //! broadcast     b  channel (16)  level (8)     expires (8)  payload
 //! code          c  SHA-256 of its secret (32)  user (1+n)  expires (8)
-//! device        d  SHA-256 of its id (32)      device (1+n)  user (1+n)  SHA-256 of its credential (32)  enrolled (8)
+//! device        d  SHA-256 of its id (32)      device (1+n)  user (1+n)  SHA-256 of its credential (32)  enrolled (8)  revoked (0 or 8)
+//! erased user   e  SHA-256 of the user (32)    user (1+n)
 //! head          h                              batch (8)  next seq (8)  wall (8)  top level (8)  rows (8)  digest (8)
 //! message       m  seq (8)  copy (0 or 2)      expires (8)  urgency (1)  random (8)  device (1+n)  app (1+n)  tag (2+n)  payload
 //! registration  r  token (16)                  device (1+n)  app (1+n)
@@ -18,7 +19,8 @@
 //! ```
 //!
 //! Numbers are big-endian, so that messages lie in order of arrival. `1+n` is a text behind a length
-//! of one byte; an empty tag or user is none; a payload is the rest. The copy 0 of a message has no number. The
+//! of one byte; an empty tag or user is none; a device that is revoked and a user who is erased are on their
+//! way out, and their rows mark that more of them may be left; a payload is the rest. The copy 0 of a message has no number. The
 //! checksum is the CRC-32 of key, version and body, so that no row passes for another. Every batch
 //! writes the head: it counts the other rows and sums a digest of their keys, so that a row that is
 //! lost is missed.
@@ -40,7 +42,8 @@ use super::fates::TrackedRow;
 pub(super) use self::key::Census;
 pub use self::key::{Key, Place};
 pub(super) use self::kinds::{
-    BoundAppRow, BroadcastRow, CodeRow, DeviceRow, Head, MessageRow, RegistrationRow, UserTokenRow,
+    BoundAppRow, BroadcastRow, CodeRow, DeviceRow, ErasedUserRow, Head, MessageRow, RegistrationRow,
+    UserTokenRow,
 };
 
 /// The version of the formats above. A later one is refused, never guessed at; in the first one messages
@@ -86,6 +89,7 @@ pub(super) enum Row<'a> {
     Broadcast(ChannelId, Level, BroadcastRow<'a>),
     Code(Digest, CodeRow),
     Device(DeviceRow),
+    ErasedUser(ErasedUserRow),
     Head(Head),
     Message(MessageRow<'a>),
     Registration(Token, RegistrationRow),
@@ -135,6 +139,7 @@ impl<'a> Row<'a> {
             Key::Broadcast(channel, level) => Row::Broadcast(channel, level, BroadcastRow::read(from)?),
             Key::Code(secret) => Row::Code(secret, CodeRow::read(from)?),
             Key::Device(_) => Row::Device(DeviceRow::read(from)?),
+            Key::ErasedUser(_) => Row::ErasedUser(ErasedUserRow::read(from)?),
             Key::Head => Row::Head(Head::read(from)?),
             Key::Message(place) => Row::Message(MessageRow::read(place, version, from)?),
             Key::Registration(token) => Row::Registration(token, RegistrationRow::read(from)?),
@@ -149,6 +154,7 @@ impl<'a> Row<'a> {
         match self {
             Row::BoundApp(row) => key == Key::bound_app(&row.app),
             Row::Device(row) => key == Key::device(&row.device),
+            Row::ErasedUser(row) => key == Key::erased_user(&row.user),
             _ => true,
         }
     }

@@ -64,9 +64,18 @@ fn every_row_about_people_reads_as_it_was_written() {
         user: user.clone(),
         credential: Digest([3; 32]),
         enrolled: Wall(4),
+        revoked: None,
     };
-    let (key, value) = (Key::device(&device.device).encode(), device.encode());
-    assert_eq!(Row::decode(&key, &value), Ok(Row::Device(device)));
+    let revoked =
+        DeviceRow { revoked: Some(Wall(0)), device: "d2".parse().expect("valid"), ..device.clone() };
+    for device in [device, revoked] {
+        let (key, value) = (Key::device(&device.device).encode(), device.encode());
+        assert_eq!(Row::decode(&key, &value), Ok(Row::Device(device)));
+    }
+
+    let erased = ErasedUserRow { user: user.clone() };
+    let (key, value) = (Key::erased_user(&user).encode(), erased.encode());
+    assert_eq!(Row::decode(&key, &value), Ok(Row::ErasedUser(erased)));
 
     let key = Key::UserToken(Token([5; 16]));
     let owner = UserTokenRow { user, app };
