@@ -18,7 +18,7 @@ mod worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
@@ -175,12 +175,14 @@ impl Presenter {
         self.ask(Ask::Count(app, emblem))
     }
 
-    /// Shows what is queued, and returns when that is done, or after 7 s.
-    pub fn stop(self) {
+    /// Shows what is queued, and returns true when that is done, or false after 7 s.
+    pub fn stop(self) -> bool {
         self.end();
-        if self.ended.recv_timeout(STOP_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let is_done = self.ended.recv_timeout(STOP_MAX) != Err(RecvTimeoutError::Timeout);
+        if !is_done {
             log::debug!("the desktop hangs; what was still to be shown is not waited for");
         }
+        is_done
     }
 
     fn ask(&self, ask: Ask) -> Result<(), Overloaded> {

@@ -112,10 +112,11 @@ impl Peers {
         self.call(properties, "Set", &(peer.interface, name, value.into())).map(drop)
     }
 
-    /// Closes the connection.
+    /// Closes the connection, for all who hold it.
     pub(super) fn leave(self) {
-        if let Some(connection) = self.connection {
-            connection.graceful_shutdown();
+        let closed = self.connection.map(Connection::close);
+        if let Some(Err(error)) = closed {
+            log::debug!("a bus cannot be left in order: {error}");
         }
     }
 

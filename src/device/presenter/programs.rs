@@ -33,3 +33,35 @@ impl Programs {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_programs_run_at_a_time_and_those_that_have_ended_make_room() {
+        let mut programs = Programs::default();
+        assert!(!programs.start("no-such-program-here", &[]));
+        for _ in 0..RUNNING_MAX {
+            assert!(programs.start("sleep", &["600"]));
+        }
+        assert!(!programs.start("sleep", &["600"]));
+        for child in &mut programs.running {
+            child.kill().expect("it is ours");
+            child.wait().expect("it is ours");
+        }
+        assert!(programs.start("true", &[]));
+        assert_eq!(programs.running.len(), 1);
+        programs.running[0].wait().expect("it is ours");
+    }
+
+    #[test]
+    fn an_argument_is_no_shells_business() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a b;$(c)").to_str().expect("a text").to_string();
+        let mut programs = Programs::default();
+        assert!(programs.start("touch", &[&path]));
+        programs.running[0].wait().expect("it is ours");
+        assert!(std::path::Path::new(&path).exists());
+    }
+}
