@@ -149,3 +149,43 @@ pub fn sockets(address: &str) -> Vec<PathBuf> {
     let values = paths.flat_map(|one| one.split(',')).filter_map(|value| value.strip_prefix("path="));
     values.map(|path| Path::new(path).to_path_buf()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn in_folder(confinement: Confinement, folder: &Path) -> Result<Walls, ConfineError> {
+        Walls::in_path(confinement, folder.as_os_str())
+    }
+
+    #[test]
+    fn without_bubblewrap_there_are_no_walls_unless_they_are_insisted_on() {
+        let empty = tempfile::tempdir().expect("a folder");
+        let walls = in_folder(Confinement::Auto, empty.path()).expect("not insisted on");
+        assert_eq!(walls.to_string(), "not confined: bubblewrap (bwrap) is not installed");
+        assert!(walls.arguments(&Access::default()).is_empty());
+        assert_eq!(in_folder(Confinement::Always, empty.path()), Err(ConfineError::NotInstalled));
+    }
+
+    #[test]
+    fn one_that_does_not_work_is_not_used_and_what_it_says_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("bwrap");
+        fs::write(&program, "no program").expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).expect("its owner may");
+        let walls = in_folder(Confinement::Auto, folder.path()).expect("not insisted on");
+        assert!(matches!(walls, Walls::None { is_wanted: true, why: ConfineError::NotWorking(_) }));
+        assert!(matches!(in_folder(Confinement::Always, folder.path()), Err(ConfineError::NotWorking(_))));
+        let never = in_folder(Confinement::Never, folder.path()).expect("not insisted on");
+        assert_eq!(never.to_string(), "not confined: confinement is switched off");
+    }
+
+    #[test]
+    fn the_sockets_of_a_bus_are_read_from_its_address() {
+        let address = "unix:guid=1,path=/tmp/bus;unix:abstract=/tmp/x;tcp:path=/no;unix:path=/run/bus,guid=2";
+        assert_eq!(sockets(address), [Path::new("/tmp/bus"), Path::new("/run/bus")]);
+    }
+}

@@ -204,3 +204,6 @@ fn naming(path: &Path) -> io::Result<Naming> {
     File::open(path)?.take(NAMING_BYTES_MAX).read_to_end(&mut json)?;
     serde_json::from_slice(&json).map_err(io::Error::from)
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,16 @@ fn is_running(process: Pid) -> bool {
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     state.is_some_and(|state| !['Z', 'X'].contains(&state))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_run_has_a_mark_of_its_own_that_this_process_lacks() {
+        let (one, other) = (Mark::new(), Mark::new());
+        assert_ne!(one, other);
+        let this = Pid::from_raw(process::id().try_into().expect("a number")).expect("not 0");
+        assert!(is_running(this) && !one.is_on(this) && !other.is_on(this));
+    }
+}

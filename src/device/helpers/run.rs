@@ -235,3 +235,32 @@ impl Talk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_helper_says_is_heard_out_and_its_beginning_kept() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo hello; head -c 300000 /dev/zero; echo over >&2"]).process_group(0);
+        let mut talk = Talk::of(&mut command, true).expect("a pipe");
+        let mut child = command.spawn().expect("a shell");
+        assert!(wait(&child, &mut talk, Duration::from_secs(120)).expect("it is waited for"));
+        assert!(end(&mut child, Mark::new()).expect("it has ended").success());
+        assert!(talk.said.starts_with(b"hello\n\0"));
+        assert_eq!(talk.said.len(), SAID_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_last_words_are_kept_too() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo over >&2"]).process_group(0);
+        let mut talk = Talk::of(&mut command, true).expect("a pipe");
+        let mut child = command.spawn().expect("a shell");
+        assert!(wait(&child, &mut talk, Duration::from_secs(120)).expect("it is waited for"));
+        end(&mut child, Mark::new()).expect("it has ended");
+        talk.hear_out();
+        assert_eq!(talk.said, b"over\n");
+    }
+}
