@@ -1,7 +1,7 @@
 //! What the queue holds, and how its changes become batches. What it makes of each command stands in
 //! `decide`; how it comes back from its rows, in `restore`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +81,9 @@ pub struct Queue {
 #[derive(Default)]
 struct Gathered {
     puts: Vec<(Key, Vec<u8>)>,
+    /// Tracked messages whose rows are to be written as they then stand, each once. Many changes come to one
+    /// message together: the acks of a user's devices.
+    tracked: BTreeSet<Seq>,
     /// Rows that go with the next batch, however many they are.
     deletes_at_once: Vec<Key>,
     /// Rows that go with the next batch that has room for them.
@@ -246,9 +249,7 @@ impl Queue {
     /// ride along with.
     pub fn take_batch(&mut self) -> Option<Batch> {
         let waited = self.gathered.riding_since.is_some_and(|since| since + RIDE_MAX <= self.now);
-        let full =
-            self.gathered.deletes.len() >= RIDERS_MAX || self.gathered.deleted_bytes >= DELETED_BYTES_MAX;
-        if self.gathered.promised || waited || full { self.take_any() } else { None }
+        if self.gathered.promised || waited || self.gathered.is_full() { self.take_any() } else { None }
     }
 
     /// The rows to write at the end, with all that waits; `None` if nothing has changed, or is left.
@@ -258,6 +259,7 @@ impl Queue {
         }
         let deletes = self.take_deletes();
         let mut puts = std::mem::take(&mut self.gathered.puts);
+        puts.extend(self.take_tracked());
         self.head.batch += 1;
         self.head.wall = self.now;
         self.head.top = self.channel.top;
@@ -267,6 +269,13 @@ impl Queue {
             self.gathered.riding_since = None;
         }
         Some(Batch { number: self.head.batch, puts, deletes })
+    }
+
+    /// No later than the row of a message goes: a crash must not leave it told as queued.
+    fn take_tracked(&mut self) -> Vec<(Key, Vec<u8>)> {
+        let changed = std::mem::take(&mut self.gathered.tracked);
+        let rows = changed.into_iter().filter_map(|seq| Some((Key::Tracked(seq), self.tracked_row(seq)?)));
+        rows.map(|(key, row)| (key, row.encode())).collect()
     }
 
     /// What goes at once, and as much else as one batch deletes; a row of any size goes. The head counts
@@ -411,9 +420,16 @@ impl Queue {
         self.promise();
     }
 
-    /// Another value for a row that is there. No answer waits for it.
-    pub(super) fn put_riding(&mut self, key: Key, value: Vec<u8>) {
-        self.gathered.puts.push((key, value));
+    /// A new row for a tracked message that is held, on which an answer stands.
+    pub(super) fn put_tracked(&mut self, seq: Seq) {
+        self.head.census.add(Key::Tracked(seq));
+        self.gathered.tracked.insert(seq);
+        self.promise();
+    }
+
+    /// A tracked message has changed. No answer waits for its row.
+    pub(super) fn put_tracked_again(&mut self, seq: Seq) {
+        self.gathered.tracked.insert(seq);
         self.gathered.riding_since.get_or_insert(self.now);
     }
 
@@ -438,7 +454,13 @@ impl Queue {
 }
 
 impl Gathered {
+    fn is_full(&self) -> bool {
+        self.deletes.len() >= RIDERS_MAX
+            || self.deleted_bytes >= DELETED_BYTES_MAX
+            || self.tracked.len() >= RIDERS_MAX
+    }
+
     fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.deletes.is_empty() && !self.promised
+        self.puts.is_empty() && self.tracked.is_empty() && self.deletes.is_empty() && !self.promised
     }
 }

@@ -21,8 +21,7 @@ impl Queue {
             None => fate.note(change, self.now),
         };
         if is_new {
-            let value = self.tracked_row(seq).expect("it has just changed").encode();
-            self.put_riding(Key::Tracked(seq), value);
+            self.put_tracked_again(seq);
         }
     }
 

@@ -1,10 +1,15 @@
 //! What is deleted goes in bounded batches, and a crash between any two of them loses nothing.
 
-use lomiri_push::base::{DeviceId, Now, Seq, Wall};
-use lomiri_push::queue::{Batch, Command, Counts, Key, Limits, Notify, Place, Queue};
+use std::time::Duration;
+
+use lomiri_push::base::{DeviceId, Now, Seq, SessionId, Wall};
+use lomiri_push::queue::{
+    Address, Answer, Batch, Command, Counts, Decision, Enrolled, Key, Limits, Notify, Place, Queue,
+    Registered, Submission,
+};
 use lomiri_push::store::{DurableQueue, Memory, Store};
 
-use super::world::{Seeded, device, notify, register, unregister};
+use super::world::{Seeded, app, device, notify, register, unregister};
 
 const NOW: Wall = Wall(1_000);
 const DELETED_BYTES_MAX: usize = 1 << 20;
@@ -90,4 +95,50 @@ fn a_token_is_gone_before_another_takes_its_place() {
     turn(&mut queue, &mut store, [register("carol", "mail")]);
     let anew = [large(true), unregister("carol", "mail"), register("carol", "mail")];
     assert_bounded(&turn(&mut queue, &mut store, anew), 601);
+}
+
+/// A device of carol's, with the app.
+fn enrolled(queue: &mut Queue, store: &mut Memory) -> (Enrolled, Registered) {
+    let code =
+        Command::MakeCode { user: "carol".parse().expect("valid"), valid_for: Duration::from_secs(60) };
+    let Answer::Code(code) = decided(queue, store, code) else { panic!("no code") };
+    let enrol = Command::Enrol { session: SessionId(1), code: code.secret };
+    let Answer::Enrolment(enrolment) = decided(queue, store, enrol) else { panic!("no enrolment") };
+    let device = enrolment.outcome.expect("a good code");
+    let credential = Some(device.credential.clone());
+    let register = Command::Register { device: device.device.clone(), app: app("a"), credential };
+    let Answer::Registered(tokens) = decided(queue, store, register) else { panic!("no tokens") };
+    (device, tokens)
+}
+
+/// The answer to one command, whose batches are written.
+fn decided(queue: &mut Queue, store: &mut Memory, command: Command) -> Answer {
+    queue.begin(Now { wall: NOW, ..Now::default() }, u64::MAX);
+    let mut random = Seeded(1_000 + store.rows_mut().len() as u64 + queue.batches());
+    let decision = queue.decide(command, &mut |bytes| random.fill(bytes));
+    while let Some(batch) = queue.take_batch() {
+        store.apply(&batch).expect("it works");
+    }
+    queue.take_events();
+    match decision {
+        Decision::Answer(answer) => answer,
+        decision => panic!("{decision:?}"),
+    }
+}
+
+#[test]
+fn a_tracked_message_is_written_once_however_many_devices_ack_it() {
+    let (mut queue, mut store) = (Queue::new(limits()), Memory::new());
+    let devices: Vec<_> = (0..8).map(|_| enrolled(&mut queue, &mut store)).collect();
+    let token = devices[0].1.user_token.expect("a user's");
+    let notify = Notify { to: Address::Token(token), ..notify("nobody", "a", "1") };
+    decided(&mut queue, &mut store, Command::Send(vec![Submission { notify, repeat: None }]));
+    for (device, _) in &devices {
+        let seqs = vec![Seq(1)];
+        decided(&mut queue, &mut store, Command::Acked { device: device.device.clone(), seqs });
+    }
+    let batch = queue.take_any().expect("acks");
+    let keys: Vec<Key> = batch.puts.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, [Key::Tracked(Seq(1)), Key::Head]);
+    assert_eq!(batch.deletes.len(), devices.len());
 }

@@ -79,8 +79,9 @@ impl Queue {
             let (_, oldest) = self.fates.first_to_go().expect("there are some");
             self.forget_fate(oldest);
         }
-        self.put(Key::Tracked(row.id.seq()), row.encode());
+        let seq = row.id.seq();
         self.hold_tracked(row);
+        self.put_tracked(seq);
     }
 
     /// Queues a message for each device that it is for and that has room for it; refuses it if none has.
