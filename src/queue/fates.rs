@@ -17,6 +17,7 @@ use crate::protocol::wire1::Outcome;
 use super::answer::Status;
 use super::command::Repeat;
 use super::names::{AppKey, DeviceKey, UserKey};
+use super::shares::{Share, Shares};
 
 /// A message whose fate is kept. Devices, apps and users stand in it by their keys, and by their ids in
 /// rows.
@@ -101,6 +102,12 @@ impl<D> Fate<D> {
     }
 }
 
+impl Tracked {
+    fn share(&self) -> Share {
+        Share { is_keyed: self.repeat.is_some(), app: self.app }
+    }
+}
+
 /// All tracked messages.
 #[derive(Default)]
 pub(super) struct Fates {
@@ -108,6 +115,7 @@ pub(super) struct Fates {
     /// When each is to be forgotten.
     expiry: BTreeSet<(Wall, Seq)>,
     by_user: BTreeSet<(UserKey, Seq)>,
+    shares: Shares,
     repeats: HashMap<(Token, Digest), Seq>,
 }
 
@@ -122,6 +130,7 @@ impl Fates {
             self.repeats.insert((tracked.token, repeat.key), seq);
         }
         self.expiry.insert((until, seq));
+        self.shares.insert(tracked.share(), seq);
         self.by_user.extend(tracked.user.map(|user| (user, seq)));
         let before = self.tracked.insert(seq, tracked);
         assert!(before.is_none(), "a seq is given once");
@@ -145,6 +154,7 @@ impl Fates {
     pub fn remove(&mut self, seq: Seq, until: Wall) -> Option<Tracked> {
         let gone = self.tracked.remove(&seq)?;
         self.expiry.remove(&(until, seq));
+        self.shares.remove(gone.share(), seq);
         if let Some(user) = gone.user {
             self.by_user.remove(&(user, seq));
         }
@@ -154,6 +164,11 @@ impl Fates {
             self.repeats.remove(&request);
         }
         Some(gone)
+    }
+
+    /// What is to be forgotten if there are too many.
+    pub fn first_to_yield(&self) -> Option<Seq> {
+        self.shares.first_to_yield()
     }
 
     /// What is to be forgotten first, and when.

@@ -44,8 +44,10 @@ pub struct Limits {
     pub codes_max: usize,
     /// Apps that are bound to a key.
     pub bound_apps_max: usize,
-    /// Messages whose fate is kept; beyond, the oldest are forgotten first. Each costs some 250 bytes of
-    /// memory, and 100 more for each device.
+    /// Messages whose fate is kept; beyond, those without an idempotency key are forgotten first, and of them
+    /// and then of the others the oldest of the app that has most: refusing what is posted under a key instead
+    /// would end an app's posts for a day, and a repetition comes within minutes. Each costs some 300 bytes
+    /// of memory, and 100 more for each device.
     pub tracked_max: usize,
     /// For how long a message's fate is kept.
     pub tracked_for: Duration,

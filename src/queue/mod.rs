@@ -14,6 +14,7 @@ mod rates;
 mod registrations;
 mod restore;
 mod rows;
+mod shares;
 mod state;
 mod tracking;
 

@@ -261,6 +261,29 @@ fn an_erased_user_takes_the_fates_of_devices_along_that_were_revoked_before() {
 }
 
 #[test]
+fn a_flood_of_one_app_takes_no_idempotency_key_of_anothers() {
+    const TRACKED_MAX: usize = 10;
+    let mut world = World::new(Limits { tracked_max: TRACKED_MAX, ..Limits::default() });
+    let phone = world.enrol("carol");
+    let (chatter, mail) = (world.tokens(&phone, "chatter").token, world.tokens(&phone, "mail").token);
+    let by_mail = |json| Notify { app: app("mail"), ..to_token(mail, json) };
+    let kept = send_again(&mut world, by_mail("1"), repeat(1, 1)).expect("room");
+    let unkeyed = send(&mut world, by_mail("2")).expect("room").id;
+    for n in 0..3 * TRACKED_MAX as u8 {
+        send_again(&mut world, to_token(chatter, "1"), repeat(n, 1)).expect("room");
+        if n == TRACKED_MAX as u8 / 2 {
+            world.restart();
+        }
+    }
+    assert_eq!(world.queue.counts().tracked, TRACKED_MAX);
+    assert_eq!(send_again(&mut world, by_mail("1"), repeat(1, 1)), Ok(kept), "known again");
+    assert_eq!(query(&mut world, unkeyed, mail), Err(Refusal::UnknownMessage));
+    let newest = repeat(3 * TRACKED_MAX as u8 - 1, 2);
+    assert_eq!(send_again(&mut world, to_token(chatter, "2"), newest), Err(Refusal::AnotherRequest));
+    send_again(&mut world, to_token(chatter, "2"), repeat(0, 2)).expect("its own first key made room");
+}
+
+#[test]
 fn a_fate_and_a_code_are_due_when_they_end() {
     let mut world = world();
     let phone = world.enrol("carol");

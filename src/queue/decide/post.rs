@@ -76,8 +76,8 @@ impl Queue {
 
     fn track(&mut self, row: TrackedRow) {
         while self.fates.len() >= self.limits.tracked_max.max(1) {
-            let (_, oldest) = self.fates.first_to_go().expect("there are some");
-            self.forget_fate(oldest);
+            let first = self.fates.first_to_yield().expect("there are some");
+            self.forget_fate(first);
         }
         let seq = row.id.seq();
         self.hold_tracked(row);
