@@ -124,6 +124,7 @@ fn open_queue(config: &Config, trust_clock: bool) -> Result<DurableQueue<Disk>, 
         .map_err(|error| config.data_dir.refuse(format!("cannot be made: {error}")))?;
     let limits = Limits {
         messages_per_app_max: config.max_notifications_per_app,
+        messages_per_user_max: config.user_messages_max,
         messages_max: config.queue_messages_max,
         bytes_max: config.queue_bytes_max,
         free_disk_min_bytes: config.disk_free_bytes_min,

@@ -25,6 +25,9 @@ pub struct Limits {
     /// Messages pending for one device, whatever the app: what it has to take in when it comes back, and
     /// what goes in one decision when it is revoked.
     pub messages_per_device_max: usize,
+    /// Messages pending for one user, on all devices together: as many as fill two of them, and a fiftieth of the
+    /// whole queue, so that no user's full devices are in everybody's way.
+    pub messages_per_user_max: usize,
     /// Messages pending in all: each costs some 180 bytes of memory beside its device's name.
     pub messages_max: usize,
     /// Bytes of all pending rows: about two thirds of what the database takes on disk.
@@ -80,6 +83,7 @@ impl Default for Limits {
         Limits {
             messages_per_app_max: 100,
             messages_per_device_max: 10_000,
+            messages_per_user_max: 20_000,
             messages_max: 1_000_000,
             bytes_max: 2 << 30,
             free_disk_min_bytes: 256 << 20,

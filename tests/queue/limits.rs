@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lomiri_push::base::{Urgency, Wall};
-use lomiri_push::queue::{Answer, Command, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
+use lomiri_push::queue::{Address, Answer, Command, Enrolled, Limits, MESSAGE_BYTES_MAX, Notify, Refusal};
 
 use super::world::{World, broadcast, notify, payload, post, register, unregister};
 
@@ -140,6 +140,26 @@ fn one_device_is_bounded_over_all_its_apps() {
     world.promise([post("carol", "a", "1"), post("carol", "b", "2")]);
     assert_eq!(world.refusal(post("carol", "c", "3")), Refusal::Unavailable);
     world.promise([post("bob", "c", "4")]);
+}
+
+#[test]
+fn one_user_is_bounded_over_all_devices_and_another_is_not() {
+    let mut world = World::new(Limits { messages_per_user_max: 3, ..Limits::default() });
+    let (phone, tablet, bobs) = (world.enrol("carol"), world.enrol("carol"), world.enrol("bob"));
+    let mut token = |device: &Enrolled| world.tokens(device, "a");
+    let (on_phone, on_tablet, of_bob) = (token(&phone), token(&tablet), token(&bobs));
+    let to = |token, clear_pending| {
+        Command::Notify(Notify { to: Address::Token(token), clear_pending, ..notify("nobody", "a", "1") })
+    };
+    let of_both = on_phone.user_token.expect("a user's");
+    world.promise([to(of_both, false), to(of_both, false)]);
+    assert_eq!(world.queue.counts().messages, 3, "the second had room on one device alone");
+    world.restart();
+    for token in [on_phone.token, on_tablet.token, of_both] {
+        assert_eq!(world.refusal(to(token, false)), Refusal::Unavailable);
+    }
+    world.promise([to(of_bob.token, false), to(on_phone.token, true)]);
+    world.promise([Command::Revoke { device: tablet.device }, to(on_phone.token, false)]);
 }
 
 #[test]

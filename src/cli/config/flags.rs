@@ -110,6 +110,9 @@ pub struct Flags {
     /// The size of a request's body [default: 6144]
     #[arg(long, value_name = "BYTES")]
     body_bytes_max: Option<String>,
+    /// Pending messages of one user, on all devices together [default: 20000]
+    #[arg(long, value_name = "NUMBER")]
+    user_messages_max: Option<String>,
     /// Messages in the whole queue [default: 1000000]
     #[arg(long, value_name = "NUMBER")]
     queue_messages_max: Option<String>,
@@ -168,6 +171,7 @@ impl Flags {
             ("max_notifications_per_app", self.max_notifications_per_app),
             ("payload_bytes_max", self.payload_bytes_max),
             ("body_bytes_max", self.body_bytes_max),
+            ("user_messages_max", self.user_messages_max),
             ("queue_messages_max", self.queue_messages_max),
             ("queue_bytes_max", self.queue_bytes_max),
             ("disk_free_bytes_min", self.disk_free_bytes_min),

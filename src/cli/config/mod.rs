@@ -118,6 +118,8 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// The size of a request's body, in bytes.
     pub body_bytes_max: usize,
+    /// Pending messages of one user, on all devices together.
+    pub user_messages_max: usize,
     /// Messages in the whole queue.
     pub queue_messages_max: usize,
     /// Bytes on disk of the whole queue's rows.
@@ -201,6 +203,11 @@ impl Config {
             stats: stats(from)?,
             payload_bytes_max: from.read_or("payload_bytes_max", count(1..=PAYLOAD_BYTES_MAX), 4 << 10)?,
             body_bytes_max: from.read_or("body_bytes_max", count(1..=BODY_BYTES_MAX), 6 << 10)?,
+            user_messages_max: from.read_or(
+                "user_messages_max",
+                count(1..=QUEUE_MESSAGES_MAX),
+                queue.messages_per_user_max,
+            )?,
             queue_messages_max: from.read_or(
                 "queue_messages_max",
                 count(1..=QUEUE_MESSAGES_MAX),

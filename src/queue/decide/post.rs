@@ -205,7 +205,7 @@ impl Queue {
             payload: notify.payload.as_bytes(),
         };
         let value = row.encode();
-        self.check_message_room(&survey, value.len())?;
+        self.check_message_room(device, &survey, value.len())?;
         self.enqueue(row, value, notify, survey.dropped);
         Ok(())
     }
@@ -230,14 +230,26 @@ impl Queue {
         survey
     }
 
-    fn check_message_room(&self, survey: &Survey, size: usize) -> Result<(), Obstacle> {
+    fn check_message_room(&self, device: &DeviceId, survey: &Survey, size: usize) -> Result<(), Obstacle> {
         if survey.same_app >= self.limits.messages_per_app_max {
             return Err(survey.newest.map_or(Refusal::Unavailable.into(), Obstacle::TooManyPending));
         }
-        if survey.kept >= self.limits.messages_per_device_max {
+        if survey.kept >= self.limits.messages_per_device_max
+            || self.pending_of_user_of(device) - survey.dropped.len() >= self.limits.messages_per_user_max
+        {
             return Err(Refusal::Unavailable.into());
         }
         Ok(self.check_room(size as u64, survey.dropped.len(), survey.dropped_bytes)?)
+    }
+
+    /// What is pending for the device's user; for the device alone if it is nobody's.
+    fn pending_of_user_of(&self, device: &DeviceId) -> usize {
+        match self.enrolments.get(device) {
+            Some(member) => {
+                self.enrolments.of_user(member.user).map(|device| self.pending.count(device)).sum()
+            }
+            None => self.device(device).map_or(0, |device| self.pending.count(device)),
+        }
     }
 
     fn enqueue(&mut self, row: MessageRow, value: Vec<u8>, notify: &Notify, dropped: Vec<(Seq, Status)>) {
