@@ -28,7 +28,7 @@ pub struct Limits {
     /// Messages pending for one user, on all devices together: as many as fill two of them, and a fiftieth of the
     /// whole queue, so that no user's full devices are in everybody's way.
     pub messages_per_user_max: usize,
-    /// Messages pending in all: each costs some 180 bytes of memory beside its device's name.
+    /// Messages pending in all: each costs some 200 bytes of memory beside its device's name.
     pub messages_max: usize,
     /// Bytes of all pending rows: about two thirds of what the database takes on disk.
     pub bytes_max: u64,

@@ -21,16 +21,31 @@ pub(super) struct Pending {
     pub tag: Option<Box<str>>,
 }
 
+/// What a new message must know of every other of its app.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brief {
+    pub copy: u16,
+    pub urgency: Urgency,
+    pub expires: Wall,
+}
+
 /// A message on a device, and the number of its copy there.
 pub(super) type PendingKey = (DeviceKey, Seq, u16);
+
+impl Pending {
+    fn brief(&self, copy: u16) -> Brief {
+        Brief { copy, urgency: self.urgency, expires: self.expires }
+    }
+}
 
 /// All pending messages. One ordered map serves every device: what is pending for one of them is a
 /// range, so that a device with one message costs no collection of its own.
 #[derive(Default)]
 pub(super) struct PendingIndex {
     messages: BTreeMap<PendingKey, Pending>,
-    /// The same by app, so that a new message walks over those of its own app alone.
-    by_app: BTreeSet<(DeviceKey, AppKey, Seq)>,
+    /// The same by app, so that a new message walks over those of its own app alone, and mostly without a look
+    /// at each in `messages`.
+    by_app: BTreeMap<(DeviceKey, AppKey, Seq), Brief>,
     /// How many there are for each device that has any.
     counts: HashMap<DeviceKey, u32>,
     expiry: BTreeSet<(Wall, DeviceKey, Seq)>,
@@ -42,7 +57,9 @@ impl PendingIndex {
     /// one after the other leave them half empty: a million take 75 MB, not 125.
     pub fn of_all(messages: Vec<(PendingKey, Pending)>) -> PendingIndex {
         let expiry = messages.iter().map(|&((device, seq, _), ref pending)| (pending.expires, device, seq));
-        let by_app = messages.iter().map(|&((device, seq, _), ref pending)| (device, pending.app, seq));
+        let by_app = messages
+            .iter()
+            .map(|&((device, seq, copy), ref pending)| ((device, pending.app, seq), pending.brief(copy)));
         let mut counts = HashMap::new();
         messages.iter().for_each(|((device, ..), _)| *counts.entry(*device).or_default() += 1);
         PendingIndex {
@@ -74,10 +91,10 @@ impl PendingIndex {
     }
 
     pub fn insert(&mut self, key: PendingKey, pending: Pending) {
-        let (device, seq, _) = key;
+        let (device, seq, copy) = key;
         self.bytes += u64::from(pending.size);
         self.expiry.insert((pending.expires, device, seq));
-        self.by_app.insert((device, pending.app, seq));
+        self.by_app.insert((device, pending.app, seq), pending.brief(copy));
         *self.counts.entry(device).or_default() += 1;
         let before = self.messages.insert(key, pending);
         assert!(before.is_none(), "a seq is given once");
@@ -113,14 +130,14 @@ impl PendingIndex {
     }
 
     /// What is pending for one app on `device`, in order of arrival, expired ones included.
-    pub fn of_app(&self, device: DeviceKey, app: AppKey) -> impl Iterator<Item = (Place, &Pending)> {
+    pub fn of_app(&self, device: DeviceKey, app: AppKey) -> impl Iterator<Item = (Place, Brief)> {
         let all = (device, app, Seq(0))..=(device, app, Seq(u64::MAX));
-        self.by_app.range(all).map(|&(device, _, seq)| {
-            let copies = (device, seq, 0)..=(device, seq, u16::MAX);
-            let (&(_, seq, copy), pending) =
-                self.messages.range(copies).next().expect("both indexes hold the same");
-            (Place { seq, copy }, pending)
-        })
+        self.by_app.range(all).map(|(&(_, _, seq), &brief)| (Place { seq, copy: brief.copy }, brief))
+    }
+
+    /// All that is known of the message at `place`, which is pending for `device`.
+    pub fn at(&self, device: DeviceKey, place: Place) -> &Pending {
+        &self.messages[&(device, place.seq, place.copy)]
     }
 
     /// What is pending for `device` after `after`, in order of arrival, expired ones included.
