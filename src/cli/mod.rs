@@ -12,7 +12,7 @@ mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "device")]
-mod enrol;
+mod device;
 mod logging;
 #[cfg(feature = "server")]
 mod operator;
@@ -59,22 +59,14 @@ enum Command {
     AppKey(operator::app_key::Arguments),
     #[cfg(feature = "device")]
     Connect(Box<connect::Arguments>),
-    /// Makes this machine a device
     #[cfg(feature = "device")]
-    #[command(subcommand)]
-    Device(DeviceCommand),
+    Device(Box<device::Arguments>),
     #[cfg(feature = "device")]
     Register(registration::Register),
     #[cfg(feature = "device")]
     Unregister(registration::Unregister),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
-}
-
-#[cfg(feature = "device")]
-#[derive(clap::Subcommand)]
-enum DeviceCommand {
-    Enrol(enrol::Arguments),
 }
 
 /// Why a command did not do what it was asked to.
@@ -108,7 +100,7 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "device")]
         Command::Connect(arguments) => connect::run(*arguments),
         #[cfg(feature = "device")]
-        Command::Device(DeviceCommand::Enrol(arguments)) => enrol::run(&arguments),
+        Command::Device(arguments) => device::run(*arguments),
         #[cfg(feature = "device")]
         Command::Register(arguments) => arguments.run(),
         #[cfg(feature = "device")]

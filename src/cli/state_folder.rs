@@ -37,10 +37,15 @@ pub fn load(folder: &Path) -> Result<State, Failure> {
     State::from_json(&fs::read(&path).map_err(unreadable)?).map_err(|error| refuse(error.to_string()))
 }
 
+/// Whether a device is enrolled in `folder`.
+pub fn is_enrolled(folder: &Path) -> bool {
+    file_in(folder).exists()
+}
+
 /// Makes sure that a device can be kept in `folder`, and that none is yet: a code is good only once.
 pub fn prepare(folder: &Path) -> Result<(), Failure> {
     let refuse = |problem: String| Failure::Usage(format!("{}: {problem}", folder.display()));
-    if file_in(folder).exists() {
+    if is_enrolled(folder) {
         return Err(refuse("a device is enrolled here already: take another folder".into()));
     }
     let unusable = |error: io::Error| refuse(format!("cannot be used: {error}"));

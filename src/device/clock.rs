@@ -5,6 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use rustix::io::Errno;
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{
@@ -23,6 +26,12 @@ pub fn now() -> Monotonic {
 pub(super) fn wall(at: Monotonic) -> Wall {
     let wall: Duration = clock_gettime(ClockId::Realtime).try_into().unwrap_or_default();
     Wall(wall.as_millis().try_into().unwrap_or(u64::MAX)) + at.since(now())
+}
+
+/// The number of today in the user's time zone: it grows by one at each midnight.
+pub(super) fn local_day() -> i64 {
+    let day = Timestamp::now().to_zoned_datetime(TimeZone::system()).date();
+    day.since(Date::default()).map_or(0, |span| span.get_days().into())
 }
 
 /// Returns when the time has come; at the waking, if the machine sleeps then.

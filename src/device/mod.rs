@@ -4,6 +4,7 @@
 pub mod bus;
 pub mod clock;
 mod connection;
+pub mod daemon;
 mod dial;
 pub mod folder;
 pub mod helpers;

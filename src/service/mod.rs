@@ -30,6 +30,7 @@ pub mod output;
 pub mod presentation;
 pub mod shade;
 mod tally;
+pub mod update;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -124,10 +125,8 @@ pub enum Command {
         number: u64,
         /// Whose.
         app: AppId,
-        /// What.
+        /// What; it takes the place of what the app shows with the same tag.
         notification: Notification,
-        /// The bubble whose place it takes.
-        replaces: Option<u32>,
     },
     /// Take a bubble away.
     Withdraw {
@@ -437,9 +436,8 @@ impl Service {
         self.next_presentation += 1;
         let (tag, persist) =
             (notification.tag.clone(), notification.card.as_ref().is_some_and(|card| card.persist));
-        let replaces = self.bubble_of(&app, &tag);
         self.presenting.insert(number, Presenting { app: app.clone(), tag, persist, message, call });
-        self.commands.push_back(Command::Present { number, app, notification, replaces });
+        self.commands.push_back(Command::Present { number, app, notification });
     }
 
     fn announce(&mut self, app: AppId, call: Option<CallId>) {
@@ -462,12 +460,6 @@ impl Service {
     fn withdraw(&mut self, notes: &[Note]) {
         let bubbles = notes.iter().filter_map(|note| note.bubble);
         self.commands.extend(bubbles.map(|bubble| Command::Withdraw { bubble }));
-    }
-
-    /// The bubble of an app that has this tag.
-    fn bubble_of(&self, app: &AppId, tag: &str) -> Option<u32> {
-        let mut notes = self.shade.of(app).chain(self.bubbles.iter().filter(|note| note.app == *app));
-        notes.find(|note| !tag.is_empty() && note.tag == tag)?.bubble
     }
 
     fn float(&mut self, note: Note) {

@@ -110,9 +110,7 @@ fn a_message_is_stored_helped_shown_announced_and_popped() {
     assert_eq!(device.come(1), [Command::Stored, help(1, 1)]);
     device.service.handle_helped(1, Some(output(Some("[1]"), Some(card(true)))));
     let presented = device.work(100);
-    let [Command::Present { number, notification, replaces: None, .. }] = &presented[..] else {
-        panic!("{presented:?}")
-    };
+    let [Command::Present { number, notification, .. }] = &presented[..] else { panic!("{presented:?}") };
     assert_eq!(notification.tag, "bob");
     device.service.handle_presented(*number, Presented { bubble: Some(9), is_shown: true, is_listed: true });
     assert_eq!(device.work(100), [receipt(1, Outcome::Shown), announce()]);

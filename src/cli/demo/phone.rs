@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::http::Http;
 use super::{Failure, WAIT_MAX};
 use crate::base::{ChannelId, Credential, DeviceId, Level, MessageId, Payload};
-use crate::cli::enrol::trade;
+use crate::cli::device::enrol::trade;
 use crate::device::{Connection, Server, clock};
 use crate::protocol::enrolment_code::EnrolmentCode;
 use crate::protocol::wire1::Connect;

@@ -7,6 +7,7 @@ mod line;
 mod plain;
 mod servers;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -18,7 +19,7 @@ use super::lifeline::Wait;
 use super::network::Network;
 use super::power::{Power, WakeLock};
 use super::watch::{Waker, Watch};
-use crate::base::Urgency;
+use crate::base::{ChannelId, Level, Urgency};
 use crate::protocol::wire1::Receipt;
 use crate::protocol::{wire0, wire1};
 use crate::session::device::Event;
@@ -49,6 +50,19 @@ pub enum Speech {
     /// Wire 1, or wire 0 with servers that do not know it. Once a server has let the device in on one of
     /// them, that is it.
     Either(wire0::Connect, wire1::Connect),
+}
+
+impl Speech {
+    /// The device has followed its channels so far.
+    pub fn stand_at(&mut self, levels: &BTreeMap<ChannelId, Level>) {
+        let (wire0, wire1) = match self {
+            Speech::Wire0(wire0) => (Some(wire0), None),
+            Speech::Wire1(wire1) => (None, Some(wire1)),
+            Speech::Either(wire0, wire1) => (Some(wire0), Some(wire1)),
+        };
+        wire0.into_iter().for_each(|connect| connect.levels.clone_from(levels));
+        wire1.into_iter().for_each(|connect| connect.levels.clone_from(levels));
+    }
 }
 
 /// What a link has to tell.

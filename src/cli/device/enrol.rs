@@ -1,9 +1,11 @@
 //! `device enrol`: trades a one-time code for a device's id and its credential, and keeps them.
 
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Failure, say, state_folder};
+use crate::base::DeviceId;
+
+use crate::cli::{Failure, say, state_folder};
 use crate::device::state::State;
 use crate::device::{Connection, Server};
 use crate::http::Url;
@@ -30,12 +32,19 @@ pub struct Arguments {
     addr: Option<ServerAddress>,
 }
 
-/// Enrols, and says as whom. Nothing is sent before it is sure that the answer can be kept.
+/// Enrols, and says as whom.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let code: EnrolmentCode = arguments.code.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+    let device = enrol(&arguments.code, &arguments.state, arguments.addr.as_ref())?;
+    say(&format!("enrolled as {device}"))
+}
+
+/// Trades `code` for a device that is kept in `folder`. Nothing is sent before it is sure that the answer can be
+/// kept.
+pub fn enrol(code: &str, folder: &Path, addr: Option<&ServerAddress>) -> Result<DeviceId, Failure> {
+    let code: EnrolmentCode = code.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
     let name = code.server.host().to_owned();
-    let server = arguments.addr.clone().unwrap_or_else(|| code.server.clone());
-    state_folder::prepare(&arguments.state)?;
+    let server = addr.unwrap_or(&code.server).clone();
+    state_folder::prepare(folder)?;
     let (enrolled, connection) = trade(&code, &server, &name)?;
     let device = enrolled.device.clone();
     let state = State {
@@ -46,20 +55,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         credential: enrolled.credential,
         api: Some(enrolled.api).filter(|api| leads_there(api, &server)),
     };
-    state_folder::store(&arguments.state, &state).map_err(|error| {
-        let folder = arguments.state.display();
+    state_folder::store(folder, &state).map_err(|error| {
+        let folder = folder.display();
         Failure::Run(format!(
             "{folder}: {error}: the code is used, and device {device} is lost: have it revoked"
         ))
     })?;
     // Only now the server may know that it has arrived.
     connection.close();
-    say(&format!("enrolled as {device}"))
+    Ok(device)
 }
 
 /// Gives the code to the server that it names, and to no other. What comes of it is to be stored before the
 /// connection is closed.
-pub(super) fn trade(
+pub(in crate::cli) fn trade(
     code: &EnrolmentCode,
     server: &ServerAddress,
     name: &str,
@@ -86,12 +95,17 @@ pub(super) fn trade(
 /// Whether a base URL that `server` told can be meant for this machine. Plain HTTP is for the server's own
 /// machine alone; elsewhere it would lead a credential to whatever listens there.
 fn leads_there(api: &str, server: &ServerAddress) -> bool {
-    let is_here = |addr: SocketAddr| UdpSocket::bind((addr.ip(), 0)).is_ok();
     match api.parse::<Url>() {
         Ok(url) if url.is_secure() => true,
-        Ok(_) => server.to_string().to_socket_addrs().is_ok_and(|mut addrs| addrs.any(is_here)),
+        Ok(_) => is_here(&server.to_string()),
         Err(_) => false,
     }
+}
+
+/// Whether an address is one of this machine's.
+pub fn is_here(addr: &str) -> bool {
+    let is_ours = |addr: SocketAddr| UdpSocket::bind((addr.ip(), 0)).is_ok();
+    addr.to_socket_addrs().is_ok_and(|mut addrs| addrs.any(is_ours))
 }
 
 fn explain(reason: &EndReason) -> String {
