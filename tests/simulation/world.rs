@@ -464,7 +464,11 @@ impl World {
         moment: Moment,
     ) {
         let was_there = self.model.posts[number].is_there == Sure::Yes;
+        if let Ok(_) | Err(Refusal::AnotherRequest | Refusal::AppKeyNeeded) = answer {
+            self.model.judged_by_key(number, !matches!(answer, Err(Refusal::AppKeyNeeded)));
+        }
         match answer {
+            Err(Refusal::AppKeyNeeded) => {}
             Ok(sent) if is_same => self.model.taken_again(number, &sent, moment),
             Err(Refusal::AnotherRequest) if !is_same => {}
             Err(_) if is_same && !was_there => self.model.refused_again(number, moment),
