@@ -1,7 +1,6 @@
 //! The answer to one request: its status and its body, out of the bytes that have come so far.
 
-use httparse::{EMPTY_HEADER, Response, Status};
-
+use httparse::{EMPTY_HEADER, Response, Status, parse_chunk_size};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -29,13 +28,14 @@ impl Answer {
         }
         let Some(head) = Head::of(received)? else { return cut_off_if(is_over) };
         let body = &received[head.bytes..];
-        match head.length {
-            Some(length) if body.len() < length => cut_off_if(is_over),
-            None if !is_over => Ok(None),
-            length => {
-                let body = body[..length.unwrap_or(body.len())].to_vec();
-                Ok(Some(Answer { status: head.status, body }))
-            }
+        let whole = match head.length {
+            Length::Known(length) => body.get(..length).map(<[u8]>::to_vec),
+            Length::Chunks => unchunked(body)?,
+            Length::UntilTheEnd => is_over.then(|| body.to_vec()),
+        };
+        match whole {
+            Some(body) => Ok(Some(Answer { status: head.status, body })),
+            None => cut_off_if(is_over),
         }
     }
 }
@@ -68,12 +68,38 @@ fn cut_off_if(is_over: bool) -> Result<Option<Answer>, AskError> {
     if is_over { Err(AskError::Answer("the answer was cut off")) } else { Ok(None) }
 }
 
+/// What came in chunks, if all of it has come. What may stand behind the last chunk does not matter.
+fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, AskError> {
+    const LINE_END_BYTES: usize = 2;
+    let broken = |_| AskError::Answer("the answer's chunks are broken");
+    let mut body = Vec::new();
+    while let Status::Complete((begin, length)) = parse_chunk_size(rest).map_err(broken)? {
+        if length == 0 {
+            return Ok(Some(body));
+        }
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some(chunk) = rest[begin..].get(..length) else { break };
+        body.extend_from_slice(chunk);
+        rest = rest.get(begin + length + LINE_END_BYTES..).unwrap_or_default();
+    }
+    Ok(None)
+}
+
 /// What stands before a body.
 struct Head {
     bytes: usize,
     status: u16,
-    /// Of the body, in bytes.
-    length: Option<usize>,
+    length: Length,
+}
+
+/// How long a body is.
+enum Length {
+    /// So many bytes.
+    Known(usize),
+    /// Each part says how long it is, and the last that it is empty.
+    Chunks,
+    /// Until the connection ends.
+    UntilTheEnd,
 }
 
 impl Head {
@@ -87,10 +113,14 @@ impl Head {
             let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| header.value)
         };
-        if value_of("Transfer-Encoding").is_some() {
-            return Err(AskError::Answer("the answer comes in chunks, which no server of this kind sends"));
-        }
-        let length = value_of("Content-Length").map(length_in).transpose()?;
+        let length = match (value_of("Transfer-Encoding"), value_of("Content-Length")) {
+            (Some(encoding), _) if encoding.eq_ignore_ascii_case(b"chunked") => Length::Chunks,
+            (Some(_), _) => {
+                return Err(AskError::Answer("the answer comes in an encoding that is not spoken here"));
+            }
+            (None, Some(length)) => Length::Known(length_in(length)?),
+            (None, None) => Length::UntilTheEnd,
+        };
         let status = response.code.expect("a whole head has a status");
         Ok(Some(Head { bytes, status, length }))
     }
@@ -119,6 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn chunks_are_put_together_once_all_of_them_have_come() {
+        let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\nA;x=1\r\n0123456789\r\n0\r\n\r\n";
+        for end in 0..text.len() {
+            let answer = Answer::in_full(&text[..end], false).expect("HTTP so far");
+            assert_eq!(answer.is_some(), end >= text.len() - "\r\n".len(), "{end}");
+        }
+        let answer = Answer::in_full(text, false).expect("HTTP").expect("whole");
+        assert_eq!(answer.body, b"yes0123456789");
+        for broken in ["x\r\n", "ffffffffffffffffff\r\n"] {
+            let text = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{broken}");
+            Answer::in_full(text.as_bytes(), false).expect_err(broken);
+        }
+        let endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc";
+        assert_eq!(Answer::in_full(endless, false).expect("HTTP so far"), None);
+    }
+
+    #[test]
     fn a_refusal_is_told_in_the_servers_words() {
         let ask = |status, body: &str| Answer { status, body: body.into() }.success::<u8>();
         assert_eq!(ask(200, "7").expect("a number"), 7);
@@ -133,8 +180,8 @@ mod tests {
         let problem = |text: &str| Answer::in_full(text.as_bytes(), true).expect_err(text).to_string();
         assert_eq!(problem(""), "the answer was cut off");
         assert_eq!(problem("\x15\x03\x01"), "what came back is not HTTP");
-        let chunked = problem("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-        assert!(chunked.starts_with("the answer comes in chunks"), "{chunked}");
+        let zipped = problem("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n");
+        assert!(zipped.starts_with("the answer comes in an encoding"), "{zipped}");
         let length = problem("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n");
         assert_eq!(length, "the answer's length is no number");
         assert_eq!(problem(&"x".repeat(ANSWER_BYTES_MAX + 1)), "the answer is too long");

@@ -19,7 +19,7 @@ use answer::Answer;
 pub use url::Url;
 
 /// How long all of it may take: reaching the server, asking and being answered. A person waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is asked.
 pub struct Request<'a> {
@@ -114,9 +114,9 @@ impl Api {
 
     fn open(&self, request: &Request<'_>) -> Result<Channel, AskError> {
         match &self.tls {
-            None if request.bearer.is_some() => Channel::to_this_machine(&self.url.addr(), PATIENCE),
-            None => Channel::in_plain_text(&self.url.addr(), PATIENCE),
-            Some(tls) => Channel::over_tls(&self.url.addr(), self.url.name(), tls, PATIENCE),
+            None if request.bearer.is_some() => Channel::to_this_machine(&self.url.addr(), ASK_TIMEOUT),
+            None => Channel::in_plain_text(&self.url.addr(), ASK_TIMEOUT),
+            Some(tls) => Channel::over_tls(&self.url.addr(), self.url.name(), tls, ASK_TIMEOUT),
         }
     }
 }
@@ -163,6 +163,16 @@ mod tests {
              Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         assert_eq!(asked.join().expect("no panic"), expected);
+    }
+
+    #[test]
+    fn what_everybody_may_ask_is_asked_without_a_credential() {
+        let (base, asked) =
+            answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n");
+        let request = Request { method: "GET", path: "/hosts?h=0f", bearer: None, body: Some("{}".into()) };
+        let answer: u8 = Api::new(&base, None).expect("a base").ask_for(&request).expect("an answer");
+        assert_eq!(answer, 7);
+        assert!(!asked.join().expect("no panic").contains("Authorization"));
     }
 
     #[test]
