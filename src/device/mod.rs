@@ -1,6 +1,7 @@
 //! The device's rim: what keeps a device connected and its machine awake, and what decides about it: how
 //! long it may be silent, and when to connect again.
 
+pub mod authorities;
 pub mod bus;
 pub mod clock;
 mod connection;
@@ -9,8 +10,10 @@ mod dial;
 pub mod folder;
 pub mod helpers;
 pub mod keepalive;
+pub mod legacy_config;
 pub mod lifeline;
 pub mod link;
+pub mod machine;
 pub mod network;
 pub mod power;
 pub mod presenter;

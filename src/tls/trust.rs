@@ -24,6 +24,8 @@ pub(super) const NOT_PINNED: Error =
 pub enum Trust {
     /// Those whose certificate is, or leads to, one in this PEM text.
     CaPem(Vec<u8>),
+    /// Those whose certificate leads to one of these authorities, at least one of which must be usable.
+    Authorities(Vec<CertificateDer<'static>>),
     /// The one that has this key and shows it in a certificate, whose names and dates do not matter then.
     Pin(Pin),
     /// Any: for tries on one's own machine. The connection is encrypted, but to whom is not known.
@@ -37,6 +39,7 @@ impl Trust {
     ) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
         match self {
             Trust::CaPem(pem) => Ok(Arc::new(Named::new(certificates_in(pem)?, provider)?)),
+            Trust::Authorities(certificates) => authorities(certificates, provider),
             Trust::Pin(pin) => Ok(Holder::of(Some(*pin), provider)),
             Trust::Insecure => Ok(Holder::of(None, provider)),
         }
@@ -46,6 +49,17 @@ impl Trust {
 /// The pin of a certificate.
 pub fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, Error> {
     Ok(Pin::of(&ParsedCertificate::try_from(certificate)?.subject_public_key_info()))
+}
+
+/// Believes what leads to an authority. A system's list may hold some that cannot be read.
+fn authorities(
+    certificates: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.iter().cloned());
+    let chains = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone()).build();
+    chains.map(|chains| chains as _).map_err(|error| ConfigError::Trust(error.to_string()))
 }
 
 /// Believes certificates that lead to a named one, and the named ones themselves.

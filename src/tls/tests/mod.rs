@@ -471,11 +471,16 @@ fn a_certificate_from_a_named_authority_holds() {
     let params = CertificateParams::new(["push.example.org".to_owned()]).expect("a valid name");
     let certificate = params.signed_by(&key, &authority).expect("valid");
     let made = Made { certificate: certificate.pem(), key: key.serialize_pem() };
-    let device =
-        device_config(&Trust::CaPem(authority.pem().into_bytes()), DeviceOptions::default()).expect("valid");
-    Pair::new(&server_config(&made.certificates(), &ServerOptions::default()), &device)
-        .shake(usize::MAX)
-        .expect("the chain holds");
+    let unreadable = b"a system's list may hold this".to_vec().into();
+    let shake = |trust: Trust| {
+        let device = device_config(&trust, DeviceOptions::default()).expect("valid");
+        Pair::new(&server_config(&made.certificates(), &ServerOptions::default()), &device).shake(usize::MAX)
+    };
+    shake(Trust::CaPem(authority.pem().into_bytes())).expect("the chain holds");
+    shake(Trust::Authorities(vec![unreadable, authority.der().clone()])).expect("the chain holds");
+    let other = certificates_in(self_signed("push.example.org").certificate.as_bytes()).expect("made above");
+    shake(Trust::Authorities(other)).expect_err("nobody vouches for it");
+    device_config(&Trust::Authorities(Vec::new()), DeviceOptions::default()).expect_err("there is nobody");
 }
 
 #[test]
