@@ -18,6 +18,17 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A certificate for `localhost`, and a listener whose first connection `serve` gets.
 pub fn server<T: Send + 'static>(serve: impl FnOnce(Peer) -> T + Send + 'static) -> (Server, JoinHandle<T>) {
+    let mut serve = Some(serve);
+    let (server, served) = server_of_many(1, move |_, peer| serve.take().map(|serve| serve(peer)));
+    (server, thread::spawn(|| served.join().expect("no panic").expect("one connection came")))
+}
+
+/// The same, for `count` connections one after the other, each of which `serve` gets with its number. The
+/// last one's result remains.
+pub fn server_of_many<T: Send + 'static>(
+    count: usize,
+    mut serve: impl FnMut(usize, Peer) -> T + Send + 'static,
+) -> (Server, JoinHandle<T>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a valid name");
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let certificates = Certificates::new(chain.as_bytes(), key.as_bytes()).expect("made above");
@@ -29,8 +40,12 @@ pub fn server<T: Send + 'static>(serve: impl FnOnce(Peer) -> T + Send + 'static)
             .expect("a certificate"),
     };
     let thread = thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a device");
-        serve(Peer::new(stream, &server_config(&certificates, &ServerOptions::default())))
+        let config = server_config(&certificates, &ServerOptions::default());
+        let each = (0..count).map(|number| {
+            let (stream, _) = listener.accept().expect("a device");
+            serve(number, Peer::new(stream, &config))
+        });
+        each.last().expect("at least one")
     });
     (server, thread)
 }

@@ -68,6 +68,11 @@ impl Watch {
         self.bell.clone()
     }
 
+    /// Whoever called until now is heard: no wait ends for it any more.
+    pub fn hush(&self) {
+        self.bell.hush();
+    }
+
     /// Waits until anything of that comes. Of several things at once a call comes first, for a socket may
     /// always have something, and time last, for what has come is not late.
     pub fn wait(&self, until: Until<'_>) -> io::Result<Woken> {

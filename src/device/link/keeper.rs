@@ -12,37 +12,29 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use log::{debug, error, info};
 
 use super::learnt::Learnt;
 use super::line::Line;
-use super::{LinkOptions, News, Servers};
-use crate::base::{Monotonic, Urgency};
+use super::orders::{Order, Orders};
+use super::servers::{NoServers, Servers};
+use super::{LinkOptions, News};
+use crate::base::Monotonic;
 use crate::device::clock::now;
 use crate::device::lifeline::{Cause, Wait};
 use crate::device::network::Network;
 use crate::device::power::{Power, WakeLock};
 use crate::device::watch::{Until, Watch};
 use crate::device::{ConnectError, Connection, Server};
-use crate::protocol::wire1::Receipt;
 use crate::session::EndReason;
 use crate::session::device::Event;
 
 /// A sleeping machine is not woken sooner than this to connect again: a phone must not spend its nights on
 /// a server that is down.
 const WAKE_APART_MIN: Duration = Duration::from_secs(300);
-
-/// What others want of the link.
-#[derive(Debug)]
-pub(super) enum Order {
-    Tell(Receipt),
-    Want(Urgency),
-    Network(Network),
-    Stop,
-}
 
 /// Does all that a link does.
 pub(super) struct Keeper<N> {
@@ -52,7 +44,7 @@ pub(super) struct Keeper<N> {
     exchange_timeout: Duration,
     power: Power,
     watch: Arc<Watch>,
-    orders: Receiver<Order>,
+    orders: Orders,
     news: N,
     network: Network,
     is_stopping: bool,
@@ -77,7 +69,7 @@ struct Live<'a> {
 }
 
 impl<N: FnMut(News)> Keeper<N> {
-    pub fn new(options: LinkOptions, watch: Watch, orders: Receiver<Order>, news: N) -> Keeper<N> {
+    pub fn new(options: LinkOptions, watch: Watch, orders: Orders, news: N) -> Keeper<N> {
         let LinkOptions { speech, servers, exchange_timeout, folder, power } = options;
         let learnt = Learnt::read(folder);
         Keeper {
@@ -125,8 +117,13 @@ impl<N: FnMut(News)> Keeper<N> {
     /// Tries the servers one after the other, and stays with the first that answers.
     fn connect(&mut self) {
         let awake = self.power.hold();
-        let mut problem = "there is no server".to_owned();
-        for server in self.servers.list() {
+        let servers = match self.servers.list(&self.watch) {
+            Ok(servers) => servers,
+            Err(NoServers::Called) => return,
+            Err(NoServers::Unknown(problem)) => return self.unreachable(problem),
+        };
+        let mut problem = "no server is named".to_owned();
+        for server in servers {
             let options = self.line.options(self.exchange_timeout);
             match Connection::open_by(&server, options, self.watch.clone()) {
                 Ok(connection) => {
@@ -136,8 +133,8 @@ impl<N: FnMut(News)> Keeper<N> {
                 Err(error) => problem = error.to_string(),
             }
         }
-        let wait = self.line.unreachable(random());
-        self.wait(wait, problem);
+        self.servers.forget();
+        self.unreachable(problem);
     }
 
     /// Takes what a connection brings until it ends or is not wanted any more.
@@ -188,7 +185,11 @@ impl<N: FnMut(News)> Keeper<N> {
                 self.tell_silence(before);
             }
             Event::Warned { reason } => info!("{} warns: {}", live.server.addr, reason.escape_debug()),
-            Event::Broken { reason } => info!("{} breaks off: {}", live.server.addr, reason.escape_debug()),
+            Event::Broken { reason } => {
+                info!("{} breaks off: {}", live.server.addr, reason.escape_debug());
+                // The only reason there is says that this is not the server for this device.
+                self.servers.forget();
+            }
             _ => {}
         }
     }
@@ -213,6 +214,11 @@ impl<N: FnMut(News)> Keeper<N> {
 
     fn silence(&self) -> Option<(Duration, bool)> {
         self.line.lifeline().map(|lifeline| (lifeline.silence(), lifeline.is_settled()))
+    }
+
+    fn unreachable(&mut self, problem: String) {
+        let wait = self.line.unreachable(random());
+        self.wait(wait, problem);
     }
 
     fn ended(&mut self, reason: &EndReason, mut connection: Connection) {
@@ -252,7 +258,7 @@ impl<N: FnMut(News)> Keeper<N> {
     /// Does what was ordered; whether `connection` is still wanted then.
     fn take_orders(&mut self, mut connection: Option<&mut Connection>) -> Turn {
         let before = self.network.clone();
-        for order in self.orders.try_iter().collect::<Vec<_>>() {
+        for order in self.orders.take(&self.watch) {
             match (order, &mut connection) {
                 (Order::Tell(receipt), Some(connection)) => connection.session().receipt(receipt),
                 (Order::Tell(receipt), None) => self.line.receipt(receipt),

@@ -1,29 +1,34 @@
 //! Keeps a device connected, on a thread of its own: through lost connections, restarted servers and changes
 //! of the network, on either wire. It stores no messages; whoever started it does.
 
+mod discovery;
 mod keeper;
 mod learnt;
 mod line;
+mod murmur3;
+mod orders;
 mod plain;
 mod servers;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, SyncSender, channel};
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use self::keeper::{Keeper, Order};
+use self::keeper::Keeper;
+use self::orders::{Order, Orders};
 use super::lifeline::Wait;
 use super::network::Network;
 use super::power::{Power, WakeLock};
-use super::watch::{Waker, Watch};
+use super::watch::Watch;
 use crate::base::{ChannelId, Level, Urgency};
 use crate::protocol::wire1::Receipt;
 use crate::protocol::{wire0, wire1};
 use crate::session::device::Event;
 
+pub use discovery::Discovery;
 pub use servers::Servers;
 
 /// What makes a device's link.
@@ -110,8 +115,7 @@ pub enum News {
 /// A device's link. Dropping it, as [`Link::stop`] does, takes leave of the server in order.
 #[derive(Debug)]
 pub struct Link {
-    orders: Sender<Order>,
-    waker: Waker,
+    orders: Orders,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -120,45 +124,36 @@ impl Link {
     /// which does nothing meanwhile. Fails if the process may have no more threads or descriptors.
     pub fn start(options: LinkOptions, news: impl FnMut(News) + Send + 'static) -> io::Result<Link> {
         let watch = Watch::new(options.power.alarm())?;
-        let waker = watch.waker();
-        let (orders, taken) = channel();
-        let keeper = Keeper::new(options, watch, taken, news);
+        let orders = Orders::new(watch.waker());
+        let keeper = Keeper::new(options, watch, orders.clone(), news);
         let thread = thread::Builder::new().name("link".into()).spawn(move || keeper.run())?;
-        Ok(Link { orders, waker, thread: Some(thread) })
+        Ok(Link { orders, thread: Some(thread) })
     }
 
     /// Says, on wire 1, what became of a message: along with what is said next anyway.
     pub fn tell(&self, receipt: Receipt) {
-        self.order(Order::Tell(receipt));
+        self.orders.leave(Order::Tell(receipt));
     }
 
     /// Wants, on wire 1, no less urgency than this from now on.
     pub fn want(&self, least: Urgency) {
-        self.order(Order::Want(least));
-        self.waker.wake();
+        self.orders.call(Order::Want(least));
     }
 
     /// Where the device stands now. On another network the link connects anew, at once; offline it closes
     /// in order and waits.
     pub fn network(&self, network: Network) {
-        self.order(Order::Network(network));
-        self.waker.wake();
+        self.orders.call(Order::Network(network));
     }
 
     /// Takes leave and returns when that is done. Whoever takes the news must do so until then, or refuse
     /// them: a link that cannot get rid of its news does not hear.
     pub fn stop(self) {}
-
-    fn order(&self, order: Order) {
-        // It takes no more only if it has panicked, and that has been logged.
-        let _ = self.orders.send(order);
-    }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.order(Order::Stop);
-        self.waker.wake();
+        self.orders.call(Order::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -166,3 +161,6 @@ impl Drop for Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
