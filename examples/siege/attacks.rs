@@ -1,16 +1,19 @@
 //! What the one address does, each until it is told to stop. An attack tells how many strokes it has made.
 
+use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lomiri_push::tls::{ServerName, Tls};
 
-use super::server::Besieged;
+use super::target::Target;
 
-type Attack = fn(&Besieged, &AtomicBool) -> u64;
+pub type Attack = fn(&Target, &AtomicBool) -> u64;
 
-/// By name.
-pub const ATTACKS: [(&str, Attack); 6] = [
+/// By name. The first is none: it takes processor time from the same process, and so shows what the others'
+/// would cost if the server were not concerned.
+pub const ATTACKS: [(&str, Attack); 7] = [
+    ("other work", other_work),
     ("handshakes", handshakes),
     ("half-open", half_open),
     ("garbage", garbage),
@@ -31,14 +34,22 @@ fn until(stop: &AtomicBool, mut stroke: impl FnMut()) -> u64 {
     strokes
 }
 
-/// Whole handshakes, for nothing.
-fn handshakes(besieged: &Besieged, stop: &AtomicBool) -> u64 {
-    until(stop, || drop(handshake(besieged)))
+/// Nothing that concerns the server.
+fn other_work(_: &Target, stop: &AtomicBool) -> u64 {
+    until(stop, || {
+        black_box((0..100_000_u64).fold(0, |sum, number| black_box(sum ^ number)));
+    })
 }
 
-fn handshake(besieged: &Besieged) -> Option<Tls> {
-    let mut socket = besieged.dial_as_attacker(besieged.addresses.devices)?;
-    let mut tls = Tls::connect(&besieged.trust, ServerName::try_from("localhost").ok()?).ok()?;
+/// Whole handshakes, for nothing.
+fn handshakes(target: &Target, stop: &AtomicBool) -> u64 {
+    until(stop, || drop(handshake(target)))
+}
+
+/// One whole handshake.
+pub fn handshake(target: &Target) -> Option<Tls> {
+    let mut socket = target.dial_as_attacker(target.devices)?;
+    let mut tls = Tls::connect(&target.trust, ServerName::try_from("localhost").ok()?).ok()?;
     let (mut bytes, mut plaintext, mut out) = (vec![0; 16 * 1024], Vec::new(), Vec::new());
     let mut count = 0;
     loop {
@@ -53,20 +64,20 @@ fn handshake(besieged: &Besieged) -> Option<Tls> {
 }
 
 /// Connections that say nothing, as many as it may have and more.
-fn half_open(besieged: &Besieged, stop: &AtomicBool) -> u64 {
+fn half_open(target: &Target, stop: &AtomicBool) -> u64 {
     let mut held = Vec::new();
     until(stop, || {
         if held.len() >= HELD_MAX {
             held.clear();
         }
-        held.extend(besieged.dial_as_attacker(besieged.addresses.devices));
+        held.extend(target.dial_as_attacker(target.devices));
     })
 }
 
 /// What is no TLS.
-fn garbage(besieged: &Besieged, stop: &AtomicBool) -> u64 {
+fn garbage(target: &Target, stop: &AtomicBool) -> u64 {
     until(stop, || {
-        if let Some(mut socket) = besieged.dial_as_attacker(besieged.addresses.devices) {
+        if let Some(mut socket) = target.dial_as_attacker(target.devices) {
             // The server may close while we still talk.
             let _ = socket.write_all(&[0x5a; 8 * 1024]);
             let _ = socket.read(&mut [0; 256]);
@@ -75,22 +86,22 @@ fn garbage(besieged: &Besieged, stop: &AtomicBool) -> u64 {
 }
 
 /// The operator's password, again and again.
-fn guesses(besieged: &Besieged, stop: &AtomicBool) -> u64 {
+fn guesses(target: &Target, stop: &AtomicBool) -> u64 {
     let request = "GET /stats HTTP/1.1\r\nHost: push\r\nAuthorization: Basic b3BzOndyb25n\r\n\r\n";
-    ask_on(besieged, stop, request)
+    ask_on(target, stop, request)
 }
 
 /// Posts by a token as fast as they are answered: nearly all are beyond the token's rate.
-fn posts(besieged: &Besieged, stop: &AtomicBool) -> u64 {
-    let Some(token) = register(besieged) else { return 0 };
+fn posts(target: &Target, stop: &AtomicBool) -> u64 {
+    let Some(token) = register(target) else { return 0 };
     let body = format!(
         r#"{{"token":"{token}","appid":"flood","expire_on":"2100-01-01T00:00:00Z","data":1,"clear_pending":true}}"#
     );
-    ask_on(besieged, stop, &post("/notify", &body))
+    ask_on(target, stop, &post("/notify", &body))
 }
 
-fn register(besieged: &Besieged) -> Option<String> {
-    let mut socket = besieged.dial_as_attacker(besieged.addresses.http)?;
+fn register(target: &Target) -> Option<String> {
+    let mut socket = target.dial_as_attacker(target.http)?;
     let body = r#"{"deviceid":"accomplice","appid":"flood"}"#;
     socket.write_all(post("/register", body).as_bytes()).ok()?;
     let mut answer = [0; 1_024];
@@ -107,11 +118,11 @@ fn post(path: &str, body: &str) -> String {
 }
 
 /// One request after the other, over a connection that is renewed when it is closed.
-fn ask_on(besieged: &Besieged, stop: &AtomicBool, request: &str) -> u64 {
+fn ask_on(target: &Target, stop: &AtomicBool, request: &str) -> u64 {
     let mut socket = None;
     until(stop, || {
         let Some(open) = &mut socket else {
-            return socket = besieged.dial_as_attacker(besieged.addresses.http);
+            return socket = target.dial_as_attacker(target.http);
         };
         let asked = open.write_all(request.as_bytes());
         if asked.is_err() || !matches!(open.read(&mut [0; 4_096]), Ok(1..)) {
@@ -121,10 +132,10 @@ fn ask_on(besieged: &Besieged, stop: &AtomicBool, request: &str) -> u64 {
 }
 
 /// Many requests at once, whose answers it does not read.
-fn pipelines(besieged: &Besieged, stop: &AtomicBool) -> u64 {
+fn pipelines(target: &Target, stop: &AtomicBool) -> u64 {
     let requests = "GET /healthz HTTP/1.1\r\nHost: push\r\n\r\n".repeat(100);
     until(stop, || {
-        if let Some(mut socket) = besieged.dial_as_attacker(besieged.addresses.http) {
+        if let Some(mut socket) = target.dial_as_attacker(target.http) {
             while !stop.load(Ordering::Relaxed) && socket.write_all(requests.as_bytes()).is_ok() {}
         }
     })

@@ -34,7 +34,7 @@ impl Bystanders<'_> {
     }
 
     fn deliver_to(&mut self, number: usize) -> Duration {
-        let mut app_server = self.besieged.dial(self.besieged.addresses.http);
+        let mut app_server = self.besieged.dial(self.besieged.target.http);
         let start = Instant::now();
         app_server.write_all(post(number).as_bytes()).expect("the server reads");
         let device = &mut self.devices[number];
@@ -51,9 +51,9 @@ impl Bystanders<'_> {
 
 fn device(besieged: &Besieged, number: usize) -> Connection {
     let server = Server {
-        addr: besieged.addresses.devices.to_string(),
+        addr: besieged.target.devices.to_string(),
         name: ServerName::try_from("localhost").expect("a name"),
-        tls: besieged.trust.clone(),
+        tls: besieged.target.trust.clone(),
     };
     let connect = Connect::new(name(number).parse().expect("a device id"), Duration::from_secs(3_600));
     let mut device = Connection::open(&server, Options::new(connect.into())).expect("it listens");

@@ -3,28 +3,29 @@
 //!
 //! ```text
 //! cargo run --release --example siege
-//! cargo run --release --example siege -- --messages 2000 --json
+//! cargo run --release --example siege -- --rounds 50 --json
 //! ```
 //!
 //! The server, the devices and the attacker share one machine here. From elsewhere the attacker would take no
-//! processor time from those he attacks, so here he gets only what they leave.
+//! processor time from those he attacks, so here his process has the lowest priority there is, and theirs, as root, a
+//! real-time one. What the machine itself makes of a second process shows in the line
+//! "other work", which does nothing to the server: what an attack has beyond that is the server's share.
+//!
+//! Quiet and attacks take turns, some messages at a time, so that what else goes on reaches all of them alike.
 
+mod attacker;
 mod attacks;
 mod bystanders;
 mod server;
+mod target;
 
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
 use serde_json::{Value, json};
 
+use attacker::{Attacker, Orders, get_ahead};
 use attacks::ATTACKS;
 use bystanders::Bystanders;
 use server::Besieged;
@@ -32,9 +33,12 @@ use server::Besieged;
 #[derive(Parser)]
 #[command(about = "Reports how long messages to others take while one address misbehaves")]
 struct Arguments {
-    /// Messages in the quiet, and again under each attack
-    #[arg(long, default_value_t = 1_000)]
+    /// Messages at a time, in the quiet and under each attack
+    #[arg(long, default_value_t = 100)]
     messages: usize,
+    /// How often all attacks take their turn
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
     /// Devices that behave
     #[arg(long, default_value_t = 50)]
     devices: usize,
@@ -44,25 +48,33 @@ struct Arguments {
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
 }
 
-/// Times from a post to its arrival, in order.
+#[derive(Subcommand)]
+enum Role {
+    /// What the process does that this one starts to be attacked by
+    #[command(hide = true)]
+    Attack(Orders),
+}
+
+/// Times from a post to its arrival.
+#[derive(Default)]
 struct Times(Vec<Duration>);
 
 impl Times {
-    fn of(mut times: Vec<Duration>) -> Times {
-        times.sort_unstable();
-        Times(times)
-    }
-
     /// So many of a hundred were at most this long, in milliseconds.
     fn percentile_ms(&self, percent: usize) -> f64 {
-        let index = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
-        self.0.get(index).map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
+        let mut times = self.0.clone();
+        times.sort_unstable();
+        let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
+        times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
     }
 }
 
-/// One attack, and the quiet before it.
+/// One attack, and the quiet between its parts.
+#[derive(Default)]
 struct Siege {
     attack: &'static str,
     quiet: Times,
@@ -101,39 +113,32 @@ impl Siege {
     }
 }
 
-fn main() -> ExitCode {
+fn main() {
     let arguments = Arguments::parse();
-    let besieged = Arc::new(Besieged::start());
-    let mut bystanders = Bystanders::connect(&besieged, arguments.devices);
-    let bar = progress_bar(2 * (arguments.messages * ATTACKS.len()) as u64);
-    let mut sieges = Vec::new();
-    for (name, attack) in ATTACKS {
-        bar.set_message(name);
-        let quiet = Times::of(bystanders.deliver(arguments.messages, &bar));
-        let stop = Arc::new(AtomicBool::new(false));
-        let attackers: Vec<_> = (0..arguments.attackers)
-            .map(|_| {
-                let (besieged, stop) = (besieged.clone(), stop.clone());
-                thread::spawn(move || {
-                    yield_to_others();
-                    attack(&besieged, &stop)
-                })
-            })
-            .collect();
-        let under_attack = Times::of(bystanders.deliver(arguments.messages, &bar));
-        stop.store(true, Ordering::Relaxed);
-        let strokes = attackers.into_iter().map(|attacker| attacker.join().expect("no panic")).sum();
-        sieges.push(Siege { attack: name, quiet, under_attack, strokes });
+    match &arguments.role {
+        Some(Role::Attack(orders)) => attacker::attack(orders),
+        None => report(&besiege(&arguments), arguments.json),
     }
-    bar.finish_and_clear();
-    report(&sieges, arguments.json);
-    ExitCode::SUCCESS
 }
 
-/// Takes only the processor time that nobody else wants.
-fn yield_to_others() {
-    // Where it may not, it attacks all the harder.
-    let _ = setpriority_process(Some(gettid()), 19);
+fn besiege(arguments: &Arguments) -> Vec<Siege> {
+    get_ahead();
+    let besieged = Besieged::start();
+    let mut bystanders = Bystanders::connect(&besieged, arguments.devices);
+    let bar = progress_bar(2 * (arguments.rounds * arguments.messages * ATTACKS.len()) as u64);
+    let mut sieges: Vec<Siege> =
+        ATTACKS.iter().map(|(attack, _)| Siege { attack, ..Siege::default() }).collect();
+    for _ in 0..arguments.rounds {
+        for (number, siege) in sieges.iter_mut().enumerate() {
+            bar.set_message(siege.attack);
+            siege.quiet.0.extend(bystanders.deliver(arguments.messages, &bar));
+            let attacker = Attacker::start(&besieged, number, arguments.attackers);
+            siege.under_attack.0.extend(bystanders.deliver(arguments.messages, &bar));
+            siege.strokes += attacker.stop();
+        }
+    }
+    bar.finish_and_clear();
+    sieges
 }
 
 fn report(sieges: &[Siege], as_json: bool) {

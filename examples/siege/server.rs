@@ -7,22 +7,18 @@ use std::thread;
 use std::time::Duration;
 
 use lomiri_push::queue::{Limits, Rates};
-use lomiri_push::reactor::{Addresses, Clock, Options, PeerOptions, Server};
+use lomiri_push::reactor::{Clock, Options, PeerOptions, Server};
 use lomiri_push::store::{Disk, DurableQueue};
-use lomiri_push::tls::{
-    Certificates, ClientConfig, DeviceOptions, ServerOptions, Trust, device_config, server_config,
-};
+use lomiri_push::tls::{Certificates, ServerOptions, server_config};
 use lomiri_push::{api, session};
-use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Longest wait for anything that should come at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::target::{PATIENCE, Target};
 
 pub struct Besieged {
-    pub addresses: Addresses,
-    pub trust: Arc<ClientConfig>,
+    pub target: Target,
+    /// In PEM.
+    pub certificate: String,
     _folder: TempDir,
 }
 
@@ -41,18 +37,8 @@ impl Besieged {
         let addresses = server.addresses();
         // It ends with the process.
         thread::spawn(move || server.wait());
-        let trust = device_config(&Trust::CaPem(certificate.into()), DeviceOptions::default());
-        Besieged { addresses, trust: trust.expect("made to fit"), _folder: folder }
-    }
-
-    /// A connection of the address that misbehaves.
-    pub fn dial_as_attacker(&self, to: SocketAddr) -> Option<TcpStream> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
-        socket.bind(&SocketAddr::from((ATTACKER, 0)).into()).ok()?;
-        socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        socket.set_write_timeout(Some(Duration::from_millis(100))).ok()?;
-        socket.connect(&to.into()).ok()?;
-        Some(socket.into())
+        let target = Target::new(addresses.devices, addresses.http, certificate.clone());
+        Besieged { target, certificate, _folder: folder }
     }
 
     /// A connection of somebody who behaves.
