@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::AskError;
+use crate::base::shown;
 
 /// Longest answer, in bytes: a page of devices takes a tenth of it.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -56,7 +57,7 @@ impl Answer {
         }
         let text = match serde_json::from_slice(&self.body) {
             Ok(Refusal { error, message }) => {
-                format!("{} ({})", message.escape_debug(), error.escape_debug())
+                format!("{} ({})", shown(&message), shown(&error))
             }
             Err(_) => format!("HTTP status {}", self.status),
         };

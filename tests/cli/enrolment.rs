@@ -1,7 +1,7 @@
 //! From a user's code to a message on their device, by nothing but commands; and what becomes of those who
 //! have no right to anything.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -43,6 +43,13 @@ impl Provider {
         let output = run(&[arguments, &["--config", text(&config)]].concat());
         assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
         stdout(&output).trim_end().to_owned()
+    }
+
+    /// Runs one of the operator's commands that cannot be done; what it says.
+    fn fail_to(&self, arguments: &[&str]) -> String {
+        let output = run(&[arguments, &["--config", text(&configuration_file(&self.folder))]].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        stderr(&output)
     }
 
     fn code_for(&self, user: &str) -> String {
@@ -164,6 +171,17 @@ fn a_revoked_device_is_sent_away_at_once_and_can_do_nothing_any_more() {
 }
 
 #[test]
+fn a_code_may_come_by_standard_input() {
+    let provider = Provider::start("");
+    let phone = provider.phone("phone");
+    let code = provider.folder.path().join("code");
+    fs::write(&code, format!("{}\n", provider.code_for("carol"))).expect("writable");
+    let mut command = binary(&["device", "enrol", "-", "--state", text(&phone.state)]);
+    let output = command.stdin(File::open(&code).expect("written")).output().expect("it runs");
+    assert_eq!(stdout(&output), format!("enrolled as {}\n", phone.id()), "{}", stderr(&output));
+}
+
+#[test]
 fn a_code_works_once_and_only_as_it_was_made() {
     let provider = Provider::start("");
     let code = provider.code_for("carol");
@@ -217,6 +235,8 @@ fn an_erased_user_has_no_device_and_no_code() {
     let code = provider.code_for(carol);
     let connected = phone.connect("1");
     assert!(connected.line().starts_with("connected"));
+    let problem = provider.fail_to(&["erase", "dave's"]);
+    assert!(problem.starts_with("lomiri-push: there is no user dave's: "), "{problem}");
     assert_eq!(provider.operate(&["erase", carol]), format!("erased {carol}"));
     assert!(connected.line().contains("unauthorized"));
     assert!(provider.phone("again").refused(&code).contains("it never was"));

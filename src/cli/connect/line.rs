@@ -1,13 +1,12 @@
 //! What `connect` prints of each event: a line for people, or a JSON object for programs.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::base::{Payload, format_duration};
+use crate::base::{Payload, format_duration, shown};
 use crate::device::lifeline::Wait;
 use crate::session::device::{Broadcast, Event, Message};
 
@@ -115,20 +114,6 @@ impl fmt::Display for Line<'_> {
             Line::Ended { reason } => write!(f, "ended: {reason}"),
             Line::Unreachable { reason } => write!(f, "not reached: {reason}"),
             Line::Waiting { duration, reason } => write!(f, "connecting again in {duration} ({reason})"),
-        }
-    }
-}
-
-/// What others wrote must not steer the terminal.
-fn shown(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        false => text.into(),
-        true => {
-            let escape = |char: char| match char.is_control() {
-                true => char.escape_default().to_string(),
-                false => char.to_string(),
-            };
-            text.chars().map(escape).collect::<String>().into()
         }
     }
 }

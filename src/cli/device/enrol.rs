@@ -1,5 +1,6 @@
 //! `device enrol`: trades a one-time code for a device's id and its credential, and keeps them.
 
+use std::io::{self, BufRead as _, Read as _};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ use crate::session::EndReason;
 use crate::session::device::{Connect, Event, Options};
 use crate::tls::{DeviceOptions, ServerName, Trust, device_config};
 
+/// Longest line of standard input that is looked at, in bytes: some times the longest code.
+const CODE_LINE_BYTES_MAX: u64 = 4096;
+
 /// Enrols: trades a one-time code for an identity that is kept in a folder
 ///
 /// The code comes from the server's operator (`lomiri-push enrol-code`). It says where the server is and how
@@ -22,7 +26,7 @@ use crate::tls::{DeviceOptions, ServerName, Trust, device_config};
 /// --state FOLDER` asks for an app's tokens.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The code, as it was given
+    /// The code, as it was given; - to read it from standard input, where no other user of this machine sees it
     code: String,
     /// Where to keep who the device is; made if it is not there
     #[arg(long, value_name = "FOLDER")]
@@ -34,7 +38,7 @@ pub struct Arguments {
 
 /// Enrols, and says as whom.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let device = enrol(&arguments.code, &arguments.state, arguments.addr.as_ref())?;
+    let device = enrol(&code(&arguments.code)?, &arguments.state, arguments.addr.as_ref())?;
     say(&format!("enrolled as {device}"))
 }
 
@@ -64,6 +68,17 @@ pub fn enrol(code: &str, folder: &Path, addr: Option<&ServerAddress>) -> Result<
     // Only now the server may know that it has arrived.
     connection.close();
     Ok(device)
+}
+
+/// The code as an argument gives it, or the first line of standard input.
+fn code(argument: &str) -> Result<String, Failure> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
+    let mut line = String::new();
+    let read = io::stdin().lock().take(CODE_LINE_BYTES_MAX).read_line(&mut line);
+    read.map_err(|error| Failure::Run(format!("standard input: {error}")))?;
+    Ok(line.trim().to_owned())
 }
 
 /// Gives the code to the server that it names, and to no other. What comes of it is to be stored before the

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{ServerArguments, segment};
-use crate::base::AppId;
+use crate::base::{AppId, shown};
 use crate::cli::{Failure, say};
 
 /// Binds an app to a key: from then on, only who has the key may post for the app
@@ -32,8 +32,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let (app, operator) = (arguments.app, arguments.server.operator()?);
     let path = format!("/v1/app-keys/{}", segment(app.as_str()));
     if arguments.remove {
-        operator.tell("DELETE", &path)?;
-        return say(&format!("unbound {}", app.as_str().escape_debug()));
+        let shown = shown(app.as_str());
+        operator.delete(&path, format!("app {shown} is not bound to a key"))?;
+        return say(&format!("unbound {shown}"));
     }
     let bound: Bound = operator.ask("PUT", &path, None)?;
     say(&bound.key)

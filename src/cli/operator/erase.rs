@@ -18,6 +18,9 @@ pub struct Arguments {
 /// Erases, and says so.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let user = arguments.user;
-    arguments.server.operator()?.tell("DELETE", &format!("/v1/users/{}", segment(user.as_str())))?;
+    let unknown = format!(
+        "there is no user {user}: nothing is stored of them; `lomiri-push devices` lists users by device"
+    );
+    arguments.server.operator()?.delete(&format!("/v1/users/{}", segment(user.as_str())), unknown)?;
     say(&format!("erased {user}"))
 }

@@ -83,22 +83,37 @@ impl Operator {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Failure> {
-        let request =
-            Request { method, path, bearer: Some(&self.key.reveal()), body: body.map(Value::to_string) };
-        self.api.ask_for(&request).map_err(|error| {
-            Failure::Run(match error {
-                AskError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    format!("{}: no server runs there: start it (lomiri-push serve)", self.api.base())
-                }
-                AskError::Refused { .. } => error.to_string(),
-                _ => format!("{}: {error}", self.api.base()),
-            })
-        })
+        self.try_to_ask(method, path, body).map_err(|error| self.explain(&error))
     }
 
-    /// The same where all that matters is that it was done.
-    fn tell(&self, method: &'static str, path: &str) -> Result<(), Failure> {
-        self.ask::<IgnoredAny>(method, path, None).map(drop)
+    /// Has something deleted, where all that matters is that it was done. `unknown` is the failure if there is no
+    /// such thing.
+    fn delete(&self, path: &str, unknown: String) -> Result<(), Failure> {
+        match self.try_to_ask::<IgnoredAny>("DELETE", path, None) {
+            Ok(_) => Ok(()),
+            Err(AskError::Refused { status: 404, .. }) => Err(Failure::Run(unknown)),
+            Err(error) => Err(self.explain(&error)),
+        }
+    }
+
+    fn try_to_ask<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, AskError> {
+        let bearer = self.key.reveal();
+        self.api.ask_for(&Request { method, path, bearer: Some(&bearer), body: body.map(Value::to_string) })
+    }
+
+    fn explain(&self, error: &AskError) -> Failure {
+        Failure::Run(match error {
+            AskError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                format!("{}: no server runs there: start it (lomiri-push serve)", self.api.base())
+            }
+            AskError::Refused { .. } => error.to_string(),
+            _ => format!("{}: {error}", self.api.base()),
+        })
     }
 }
 

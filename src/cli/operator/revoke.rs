@@ -20,6 +20,7 @@ pub struct Arguments {
 /// Revokes, and says so.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let device = arguments.device;
-    arguments.server.operator()?.tell("DELETE", &format!("/v1/devices/{}", segment(device.as_str())))?;
+    let unknown = format!("there is no device {device}: `lomiri-push devices` lists those that there are");
+    arguments.server.operator()?.delete(&format!("/v1/devices/{}", segment(device.as_str())), unknown)?;
     say(&format!("revoked {device}"))
 }
