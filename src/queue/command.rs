@@ -95,7 +95,8 @@ pub enum Command {
         devices_max: usize,
     },
     /// A device is no longer trusted: its credential and its tokens die, and nothing more is delivered to it.
-    /// Answered by [`Answer::Done`]; what is stored of it is then taken away, a part in each turn.
+    /// Answered by [`Answer::Done`]; what is stored of it is then taken away, a part in each turn. A device that
+    /// is not enrolled but has registered apps loses them and what is pending for it.
     Revoke {
         /// Which.
         device: DeviceId,

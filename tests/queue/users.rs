@@ -7,7 +7,7 @@ use lomiri_push::queue::{
     Address, Answer, Command, Enrolled, Event, Limits, Notify, Refusal, Registered, Registration,
 };
 
-use super::world::{DAY, World, app, notify};
+use super::world::{DAY, World, app, device, notify, post, register};
 
 fn world() -> World {
     World::new(Limits::default())
@@ -65,7 +65,7 @@ fn a_device_is_let_in_by_its_own_credential_alone() {
     for wrong in [&[][..], &right[1..], &[&right[..], &[0]].concat(), other.credential.as_bytes(), &[0; 32]] {
         assert!(!world.is_admitted(&phone.device, wrong), "{} bytes", wrong.len());
     }
-    assert!(!world.is_admitted(&super::world::device("carol"), &right));
+    assert!(!world.is_admitted(&device("carol"), &right));
 }
 
 #[test]
@@ -267,6 +267,31 @@ fn an_app_that_is_unbound_and_bound_again_stays_bound() {
     world.restart();
     let Answer::BoundApps(bound) = world.one(Command::BoundApps) else { panic!("no apps") };
     assert_eq!(bound, [chatter()]);
+}
+
+#[test]
+fn a_device_that_was_never_enrolled_loses_its_tokens_when_it_is_revoked() {
+    let mut world = world();
+    let revoke = || Command::Revoke { device: device("phone") };
+    world.promise([post("phone", "chatter", "0")]);
+    assert_eq!(world.refusal(revoke()), Refusal::UnknownDevice, "it has registered nothing");
+    let tokens = ["chatter", "mail"].map(|app| match world.one(register("phone", app)) {
+        Answer::Registered(registered) => registered.token,
+        answer => panic!("{answer:?}"),
+    });
+    world.one(register("tablet", "chatter"));
+    let events = world.promise([to_token(tokens[0], "1"), revoke()]);
+    assert!(
+        events.iter().any(|event| matches!(event, Event::Revoked { device } if device.as_str() == "phone"))
+    );
+    for token in tokens {
+        assert_eq!(world.refusal(to_token(token, "1")), Refusal::UnknownToken);
+    }
+    world.restart();
+    assert_eq!(world.queue.counts().messages, 0);
+    assert_eq!(world.refusal(revoke()), Refusal::UnknownDevice);
+    world.promise([Command::Revoke { device: device("tablet") }]);
+    assert_eq!(world.queue.store_mut().rows_mut().len(), 1, "only the head is left");
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Queue {
         Ok(Answer::Done)
     }
 
-    fn drop_registration(&mut self, device: DeviceKey, app: AppKey) {
+    pub(super) fn drop_registration(&mut self, device: DeviceKey, app: AppKey) {
         let user = self.enrolments.get(self.devices.name(device)).map(|member| member.user);
         let Some(token) = self.forget_registration(device, app) else { return };
         self.erase_at_once(Key::Registration(token));

@@ -20,10 +20,27 @@ impl Queue {
     /// everybody's reach, and goes.
     pub(super) fn revoke(&mut self, device: &DeviceId) -> Result<Answer, Refusal> {
         if self.enrolments.get(device).is_none() {
-            return Err(Refusal::UnknownDevice);
+            return self.revoke_unenrolled(device);
         }
         self.end_device(device);
         self.take_away();
+        Ok(Answer::Done)
+    }
+
+    /// A device that has registered apps without a credential, as open mode lets it: it has no mark to leave, so
+    /// all goes in one batch.
+    fn revoke_unenrolled(&mut self, device: &DeviceId) -> Result<Answer, Refusal> {
+        let key = self.devices.find(device).ok_or(Refusal::UnknownDevice)?;
+        let apps: Vec<AppKey> = self.registrations.of_device(key).map(|(app, _)| app).collect();
+        if apps.is_empty() {
+            return Err(Refusal::UnknownDevice);
+        }
+        while let Some(seq) = self.pending.first(key) {
+            self.drop_message(key, seq, Change::Dropped(Status::Revoked));
+        }
+        apps.into_iter().for_each(|app| self.drop_registration(key, app));
+        self.announce_revoked(device.clone());
+        self.promise();
         Ok(Answer::Done)
     }
 
