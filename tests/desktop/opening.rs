@@ -54,8 +54,8 @@ fn only_the_server_itself_is_believed_about_clicks() {
     liar.signal("NotificationClosed", &(1_u32, 2_u32));
     server.signal("ActionInvoked", &(1_u32, "another-button"));
     server.signal("ActionInvoked", &(9_u32, "default"));
-    server.signal("NotificationClosed", &(1_u32, 2_u32));
-    assert_eq!(stage.told(), Told::Closed { bubble: 1, by_user: true });
+    server.signal("NotificationClosed", &(1_u32, 1_u32));
+    assert_eq!(stage.told(), Told::Closed { bubble: 1, by_user: false }, "a liar is believed");
     assert!(stage.presenter.stop());
     assert_eq!(dispatcher.others(), Vec::<String>::new());
 }

@@ -1,6 +1,8 @@
 //! A Lomiri phone, and other Linux phones: the launcher, the vibrator, silence, and the app in the foreground.
 
 use std::collections::HashMap;
+use std::sync::mpsc;
+use std::thread;
 
 use lomiri_push::device::presenter::Told;
 use lomiri_push::service::notification::{Emblem, Notification, Sound, Vibration};
@@ -8,7 +10,7 @@ use zbus::blocking::MessageIterator;
 use zbus::blocking::connection::Builder;
 use zbus::zvariant::{OwnedValue, Value};
 
-use super::fake::{Answer, Unit};
+use super::fake::{Answer, PATIENCE, Unit};
 use super::stage::{DESKTOP, Notify, Stage, card, tagged};
 
 /// What Lomiri's notification server can do.
@@ -48,9 +50,11 @@ fn the_docks_of_other_desktops_hear_a_signal() {
     let Some(stage) = Stage::start() else { return };
     let dock = Builder::address(stage.bus.address()).and_then(Builder::build).expect("a bus");
     let rule = "type='signal',interface='com.canonical.Unity.LauncherEntry',member='Update'";
-    let mut heard = MessageIterator::for_match_rule(rule, &dock, None).expect("a rule");
+    let mut signals = MessageIterator::for_match_rule(rule, &dock, None).expect("a rule");
+    let (hearing, heard) = mpsc::channel();
+    thread::spawn(move || signals.next().map(|signal| hearing.send(signal)));
     stage.present(1, emblem());
-    let update = heard.next().expect("a signal").expect("a signal");
+    let update = heard.recv_timeout(PATIENCE).expect("a signal").expect("a signal");
     let (app, set): (String, HashMap<String, OwnedValue>) = update.body().deserialize().expect("its types");
     assert_eq!(app, "application://ab_chat.desktop");
     assert_eq!((&set["count"], &set["count-visible"]), (&3_i64.into(), &true.into()));
