@@ -6,6 +6,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 use crate::files::write_whole;
 use crate::service::mailbox::Write;
 use crate::service::{MAILBOX_FOLDER, SHADE_FILE};
@@ -16,9 +19,13 @@ const FOLDER_MODE: u32 = 0o700;
 /// The longest file that is read: a payload is far shorter, and the list of what has gone is some 30 KiB.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The folder.
+/// The folder, which is this process's alone as long as it has this.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    /// Its lock goes with it, however the process ends.
+    _lock: File,
+}
 
 /// What a folder holds at the start.
 #[derive(Debug)]
@@ -30,17 +37,23 @@ pub struct Contents {
 }
 
 impl Folder {
-    /// The folder at `path`, made if it is not there.
+    /// The folder at `path`, made if it is not there. Fails if another push service has it.
     pub fn open(path: &Path) -> io::Result<Folder> {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path.join(MAILBOX_FOLDER))?;
-        Ok(Folder(path.to_owned()))
+        let lock = File::open(path)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Err(io::Error::other(
+                "another push service uses this folder: stop that one first, or give --state another",
+            )),
+            locked => Ok(locked.map(|()| Folder { path: path.to_owned(), _lock: lock })?),
+        }
     }
 
     /// What is in it, all durable.
     pub fn read(&self) -> io::Result<Contents> {
         sync(&self.mailbox())?;
-        sync(&self.0)?;
-        let shade = match read_short(&self.0.join(SHADE_FILE)) {
+        sync(&self.path)?;
+        let shade = match read_short(&self.path.join(SHADE_FILE)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             shade => shade?,
         };
@@ -50,7 +63,7 @@ impl Folder {
     /// Does what the service wants; durable when it returns.
     pub fn write(&self, write: &Write) -> io::Result<()> {
         match write {
-            Write::Put(name, contents) => write_whole(&self.0.join(name), contents, FILE_MODE),
+            Write::Put(name, contents) => write_whole(&self.path.join(name), contents, FILE_MODE),
             Write::Remove(name) => self.remove(name),
         }
     }
@@ -69,14 +82,14 @@ impl Folder {
 
     /// A file that comes back after a crash is known for gone by `seen.json`, so its going needs no sync.
     fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.0.join(name)) {
+        match fs::remove_file(self.path.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
     fn mailbox(&self) -> PathBuf {
-        self.0.join(MAILBOX_FOLDER)
+        self.path.join(MAILBOX_FOLDER)
     }
 }
 
@@ -112,6 +125,9 @@ mod tests {
         for _ in 0..2 {
             folder.write(&Write::Remove("mailbox/1.json".into())).expect("it may be gone");
         }
+        let taken = Folder::open(&path).expect_err("one has it");
+        assert!(taken.to_string().starts_with("another push service"), "{taken}");
+        drop(folder);
         let contents = Folder::open(&path).expect("there").read().expect("readable");
         assert_eq!(contents.mailbox, [("2.json".to_owned(), b"mailbox/2.json".to_vec())]);
         assert_eq!(contents.shade, b"shade.json");

@@ -78,6 +78,11 @@ impl Fake {
         call
     }
 
+    /// The next call of this method that has come, past others.
+    pub fn next_of(&self, member: &str) -> Option<Call> {
+        self.calls.try_iter().find(|call| call.member == member)
+    }
+
     /// Calls that have come and nobody has looked at.
     pub fn others(&self) -> Vec<String> {
         self.calls.try_iter().map(|call| call.member).collect()
