@@ -37,7 +37,7 @@ fn it_has_no_network_no_others_files_and_a_system_that_it_can_only_read() {
     let look = r#"
         { grep -c : /proc/net/dev
           ls -A "$W" | grep -c secret
-          for place in / /usr /etc "$HOME"; do touch "$place/.lomiri-push-test" 2>/dev/null && echo "$place"; done
+          for place in / /usr /etc "$HOME"; do mkdir "$place/.lomiri-push" 2>/dev/null && rmdir "$place/.lomiri-push" && echo "$place"; done
           touch /tmp/mine && echo tmp
         } > "$2""#;
     assert_eq!(
