@@ -5,6 +5,7 @@
 pub mod api_bodies;
 mod catch_up;
 pub mod device_session;
+pub mod helper_output;
 pub mod http;
 mod script;
 pub mod seeds;
@@ -22,12 +23,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "wire0_frames", check: wire0_frames::check },
     Target { name: "wire1_frames", check: wire1_frames::check },
     Target { name: "server_session", check: server_session::check },
     Target { name: "device_session", check: device_session::check },
     Target { name: "http", check: http::check },
     Target { name: "api_bodies", check: api_bodies::check },
+    Target { name: "helper_output", check: helper_output::check },
     Target { name: "stored_rows", check: stored_rows::check },
 ];

@@ -2,6 +2,7 @@
 //! requests and rows where it has none.
 
 mod api;
+mod helpers;
 mod rows;
 mod sessions;
 
@@ -26,6 +27,7 @@ pub fn of(name: &str, root: &Path) -> Vec<Vec<u8>> {
         "device_session" => sessions::of_device(root),
         "http" => api::conversations(),
         "api_bodies" => api::bodies(),
+        "helper_output" => helpers::outputs(),
         "stored_rows" => rows::stores(),
         other => panic!("no target {other}"),
     }
