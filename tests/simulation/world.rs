@@ -308,6 +308,7 @@ impl World {
 
     /// Does what the server has done to the world.
     pub fn drain_effects(&mut self) {
+        self.note_time();
         let clock = self.server.clock(self.now);
         while let Some(effect) = self.server.poll_effect() {
             match effect {
