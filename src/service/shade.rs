@@ -26,7 +26,7 @@ pub struct Note {
     pub app: AppId,
     /// By what the app knows it. May be empty.
     pub tag: String,
-    /// By what the notification server knows it, if it has taken it.
+    /// By what whoever shows it knows it, as long as that is the one that showed it: not after a restart.
     pub bubble: Option<u32>,
     /// Which message it tells of, if one came from the server.
     pub message: Option<MessageId>,
@@ -42,8 +42,6 @@ struct File {
 struct NoteText {
     app: String,
     tag: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bubble: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
@@ -92,11 +90,6 @@ impl Shade {
         self.notes.iter().filter(move |note| note.app == *app)
     }
 
-    /// The one that the notification server knows by this.
-    pub fn by_bubble(&self, bubble: u32) -> Option<&Note> {
-        self.notes.iter().find(|note| note.bubble == Some(bubble))
-    }
-
     /// Takes away all of an app with these tags, or without tags all of it.
     pub fn clear(&mut self, app: &AppId, tags: &[String]) -> Vec<Note> {
         self.remove(|note| note.app == *app && (tags.is_empty() || tags.contains(&note.tag)))
@@ -123,14 +116,13 @@ impl NoteText {
         NoteText {
             app: note.app.to_string(),
             tag: note.tag.clone(),
-            bubble: note.bubble,
             message: note.message.map(|id| id.to_string()),
         }
     }
 
     fn note(self) -> Option<Note> {
         let message = self.message.map(|id| id.parse()).transpose().ok()?;
-        Some(Note { app: self.app.parse().ok()?, tag: self.tag, bubble: self.bubble, message })
+        Some(Note { app: self.app.parse().ok()?, tag: self.tag, bubble: None, message })
     }
 }
 
@@ -172,6 +164,15 @@ mod tests {
     }
 
     #[test]
+    fn what_its_user_dismisses_goes() {
+        let mut shade = Shade::default();
+        shade.add(note("_a", "x", 1));
+        shade.add(note("_a", "y", 2));
+        assert_eq!(shade.dismiss(2), Some(note("_a", "y", 2)));
+        assert_eq!(tags(&shade, "_a"), ["x"]);
+    }
+
+    #[test]
     fn what_stays_is_there_after_a_restart_and_is_cleared_by_tag_or_whole() {
         let mut shade = Shade::default();
         for (number, tag) in ["x", "y", "z"].into_iter().enumerate() {
@@ -182,9 +183,10 @@ mod tests {
         let mut shade = Shade::restore(&file);
         let app: AppId = "_a".parse().expect("valid");
         assert_eq!(shade.clear(&app, &["y".into(), "none".into()]).len(), 1);
-        assert_eq!(shade.dismiss(2), Some(note("_a", "z", 2)));
+        assert_eq!(shade.dismiss(2), None, "whoever knew it by that is gone");
         assert!(!shade.is_settled());
-        assert_eq!(shade.clear(&app, &[]), [note("_a", "x", 0)]);
+        let left: Vec<String> = shade.clear(&app, &[]).into_iter().map(|note| note.tag).collect();
+        assert_eq!(left, ["x", "z"]);
         assert!(Shade::restore(b"{").notes.is_empty());
     }
 }

@@ -235,7 +235,7 @@ fn what_stays_is_listed_after_a_restart_and_goes_when_its_app_or_its_user_says_s
     assert_eq!(device.work(100), [list(&["bob"])]);
     device.service.clear_persistent(1, &app(), &["bob".into()]);
     let count = Command::Reply { call: 1, reply: Reply::Count(1) };
-    assert_eq!(device.work(100), [Command::Withdraw { bubble: 12 }, count]);
+    assert_eq!(device.work(100), [count]);
     device.service.list_persistent(1, &app());
     assert_eq!(device.work(100), [list(&[])]);
 }
