@@ -7,8 +7,13 @@ use std::time::Duration;
 use zbus::blocking::Connection;
 use zbus::blocking::connection::Builder;
 
+use super::socket::sieved;
+
 /// How long the bus, or the push service, may take to answer: it syncs a disk or asks a server, at most.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How many messages wait to be dealt with, of at most 1 MiB each. The bus keeps the rest.
+const QUEUED_MAX: usize = 16;
 
 /// Where the push service is to be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,19 +28,20 @@ pub enum Address {
 }
 
 impl Address {
-    /// Connects as one who calls, or who owns names.
+    /// Connects. On a bus, nobody who is there, too, can end the connection or fill this program's memory
+    /// by what they send.
     ///
     /// # Errors
     /// When nobody is there, or the one who is there does not speak D-Bus.
     pub fn connect(&self) -> zbus::Result<Connection> {
         let builder = match self {
-            Address::Session => Builder::session()?,
-            Address::At(address) => Builder::address(address.as_str())?,
+            Address::Session => sieved(zbus::Address::session()?)?,
+            Address::At(address) => sieved(address.parse()?)?,
             Address::Peer(path) => {
                 Builder::address(format!("unix:path={}", escaped(&path.to_string_lossy())).as_str())?.p2p()
             }
         };
-        builder.method_timeout(ANSWER_TIME_MAX).build()
+        builder.method_timeout(ANSWER_TIME_MAX).max_queued(QUEUED_MAX).build()
     }
 }
 

@@ -29,13 +29,19 @@ impl Desk {
         Desk { duty, outbox, callers: checks.then(Callers::new) }
     }
 
-    /// Deals with one message.
+    /// Deals with one message, once the answers to those before have nearly gone.
     pub(super) fn handle(&mut self, message: Message) {
+        self.outbox.wait_for_room();
         match message.message_type() {
             Type::MethodCall => self.handle_call(message),
             Type::MethodReturn | Type::Error => self.handle_reply(&message),
             Type::Signal => (),
         }
+    }
+
+    /// The connection has ended.
+    pub(super) fn close(&self) {
+        self.outbox.close();
     }
 
     fn handle_call(&mut self, call: Message) {

@@ -10,6 +10,7 @@
 mod address;
 mod ask;
 mod call;
+mod caller;
 mod callers;
 mod desk;
 mod error;
@@ -18,6 +19,8 @@ pub mod names;
 mod outbox;
 mod owning;
 mod peers;
+mod sieve;
+mod socket;
 
 use std::sync::Arc;
 use std::thread;
@@ -28,6 +31,7 @@ use zbus::blocking::{Connection, MessageIterator};
 pub use address::Address;
 pub use ask::BODY_BYTES_MAX;
 pub use call::{Answer, Ask, Call, Responder};
+pub use caller::{Caller, CallerError, Posts};
 pub use callers::Check;
 pub use error::{CallError, NoSuchApp};
 
@@ -130,7 +134,9 @@ impl Bus {
         let checks = duty.check.applies(owning::own_label(&connection).as_deref());
         log::info!("who calls is {}checked", if checks { "" } else { "not " });
         let outbox = Outbox::open(connection.clone()).map_err(failed)?;
-        serve(connection.clone(), Desk::new(duty.clone(), outbox.clone(), checks), move |reason| {
+        // Made before the names are taken, for with a name come the calls that have waited for it.
+        let messages = MessageIterator::from(&connection);
+        serve(messages, Desk::new(duty.clone(), outbox.clone(), checks), move |reason| {
             (duty.told)(News::Gone(reason));
         })
         .map_err(failed)?;
@@ -139,7 +145,6 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Only once calls are read: with a name come the calls that have waited for it.
     fn own_names(&self) -> Result<(), BusError> {
         let Kind::Bus { connection, .. } = &self.0 else { return Ok(()) };
         names::FACADES.iter().try_for_each(|facade| owning::own(connection, facade.name))
@@ -175,20 +180,22 @@ impl Drop for Bus {
     }
 }
 
-/// Reads a connection on a thread of its own until it ends, and then says why to `ended`.
+/// Deals with what comes on a thread of its own until it ends, and then says why to `ended`.
 fn serve(
-    connection: Connection,
-    desk: Desk,
+    messages: MessageIterator,
+    mut desk: Desk,
     ended: impl FnOnce(String) + Send + 'static,
 ) -> std::io::Result<()> {
-    // Made here, so that nothing that comes from now on is missed.
-    let messages = MessageIterator::from(connection);
-    let read = move || ended(read_all(messages, desk));
+    let read = move || {
+        let reason = read_all(messages, &mut desk);
+        desk.close();
+        ended(reason);
+    };
     thread::Builder::new().name("bus-in".into()).spawn(read).map(drop)
 }
 
 /// Why there are no more.
-fn read_all(messages: MessageIterator, mut desk: Desk) -> String {
+fn read_all(messages: MessageIterator, desk: &mut Desk) -> String {
     for message in messages {
         match message {
             Ok(message) => desk.handle(message),

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::{fs, thread};
 
 use rustix::net::Shutdown;
-use zbus::blocking::Connection;
 use zbus::blocking::connection::Builder;
+use zbus::blocking::{Connection, MessageIterator};
 use zbus::{Guid, Message};
 
 use super::desk::Desk;
@@ -102,12 +102,12 @@ fn accept_all(listener: &UnixListener, places: &Places, duty: &Arc<Duty>) {
 
 /// Serves a peer, once it has shown by the kernel's word whose process it is.
 fn welcome(socket: UnixStream, number: u64, places: &Places, duty: Arc<Duty>) {
-    let served = handshake(socket).and_then(|connection| {
-        let outbox = Outbox::open(connection.clone())?;
+    let served = handshake(socket).and_then(|messages| {
+        let outbox = Outbox::open(Connection::from(&messages))?;
         let checks = duty.check.applies(None);
         places.open(number, outbox.clone());
         let (places, desk) = (places.clone(), Desk::new(duty, outbox, checks));
-        serve(connection, desk, move |reason| {
+        serve(messages, desk, move |reason| {
             log::debug!("peer {number} has gone: {reason}");
             places.leave(number);
         })?;
@@ -119,8 +119,9 @@ fn welcome(socket: UnixStream, number: u64, places: &Places, duty: Arc<Duty>) {
     }
 }
 
-fn handshake(socket: UnixStream) -> zbus::Result<Connection> {
-    Builder::async_io_unix_stream(socket).server(Guid::generate())?.p2p().build()
+/// A peer may call at once: its messages are kept from the first on.
+fn handshake(socket: UnixStream) -> zbus::Result<MessageIterator> {
+    Builder::async_io_unix_stream(socket).server(Guid::generate())?.p2p().build_message_iterator()
 }
 
 impl Places {

@@ -12,19 +12,19 @@ const PATH: &str = "/com/lomiri/Postal/com_2eubuntu_2emusic";
 
 struct Office {
     desk: Desk,
-    sent: Receiver<Message>,
+    outbox: Outbox,
     news: Receiver<News>,
 }
 
 fn office(checks: bool) -> Office {
-    let (outbox, sent) = Outbox::held();
+    let outbox = Outbox::default();
     let (told, news) = mpsc::channel();
     let duty = Duty {
         is_installed: Box::new(|app| app.as_str() == "com.ubuntu.music_music"),
         check: Check::Auto,
         told: Box::new(move |event| told.send(event).expect("heard")),
     };
-    Office { desk: Desk::new(Arc::new(duty), outbox, checks), sent, news }
+    Office { desk: Desk::new(Arc::new(duty), outbox.clone(), checks), outbox, news }
 }
 
 fn pop(app: &str) -> Message {
@@ -42,7 +42,7 @@ fn label(question: &Message, from: &str, label: &str) -> Message {
 
 impl Office {
     fn sent(&self) -> Message {
-        self.sent.try_recv().expect("something goes out")
+        self.outbox.try_next().expect("something goes out")
     }
 
     fn call(&self) -> Call {
@@ -53,7 +53,7 @@ impl Office {
     }
 
     fn is_quiet(&self) -> bool {
-        self.sent.try_recv().is_err() && self.news.try_recv().is_err()
+        self.outbox.try_next().is_none() && self.news.try_recv().is_err()
     }
 }
 

@@ -1,0 +1,65 @@
+//! A connection to a bus on which others may send anything: it reads through a [`Sieve`].
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::sync::Arc;
+
+use async_io::Async;
+use zbus::address::transport::{Transport, UnixSocket};
+use zbus::blocking::connection::Builder;
+use zbus::connection::socket::{BoxedSplit, ReadHalf};
+use zbus::export::async_trait::async_trait;
+
+use super::sieve::Sieve;
+
+/// How much is read at once.
+const READ_BYTES: usize = 8 * 1024;
+
+/// What builds a connection to the bus at `address`. What is no Unix socket is read as it is.
+pub(super) fn sieved(address: zbus::Address) -> zbus::Result<Builder<'static>> {
+    let stream = match address.transport() {
+        Transport::Unix(unix) => match unix.path() {
+            UnixSocket::File(path) => UnixStream::connect(path),
+            UnixSocket::Abstract(name) => SocketAddr::from_abstract_name(name.as_encoded_bytes())
+                .and_then(|name| UnixStream::connect_addr(&name)),
+            _ => return Builder::address(address),
+        },
+        _ => return Builder::address(address),
+    };
+    let socket = Arc::new(Async::new(stream?)?);
+    let read = Sieved { socket: socket.clone(), sieve: Sieve::new(), ready: Vec::new(), given: 0 };
+    Ok(Builder::socket(BoxedSplit::new(Box::new(read), Box::new(socket))))
+}
+
+/// The reading half. It takes no file descriptors, so the bus passes on none.
+#[derive(Debug)]
+struct Sieved {
+    socket: Arc<Async<UnixStream>>,
+    sieve: Sieve,
+    /// What has been let through.
+    ready: Vec<u8>,
+    /// How much of it has been given on.
+    given: usize,
+}
+
+#[async_trait]
+impl ReadHalf for Sieved {
+    async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        while self.given == self.ready.len() {
+            (self.ready, self.given) = (Vec::new(), 0);
+            let mut read = [0; READ_BYTES];
+            let (count, _) = self.socket.recvmsg(&mut read).await?;
+            if count == 0 {
+                return Ok((0, Vec::new()));
+            }
+            self.sieve.take(&read[..count], &mut self.ready);
+        }
+        let ready = &self.ready[self.given..];
+        let count = ready.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ready[..count]);
+        self.given += count;
+        Ok((count, Vec::new()))
+    }
+}

@@ -1,0 +1,1 @@
+//! `lomiri-push app` as developers use it.
