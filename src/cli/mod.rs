@@ -2,6 +2,8 @@
 //! its own options.
 
 #[cfg(feature = "device")]
+mod app;
+#[cfg(feature = "device")]
 mod authority;
 #[cfg(feature = "server")]
 mod certificates;
@@ -62,6 +64,8 @@ enum Command {
     #[cfg(feature = "device")]
     Device(Box<device::Arguments>),
     #[cfg(feature = "device")]
+    App(Box<app::Arguments>),
+    #[cfg(feature = "device")]
     Register(registration::Register),
     #[cfg(feature = "device")]
     Unregister(registration::Unregister),
@@ -101,6 +105,8 @@ pub fn run() -> ExitCode {
         Command::Connect(arguments) => connect::run(*arguments),
         #[cfg(feature = "device")]
         Command::Device(arguments) => device::run(*arguments),
+        #[cfg(feature = "device")]
+        Command::App(arguments) => app::run(*arguments),
         #[cfg(feature = "device")]
         Command::Register(arguments) => arguments.run(),
         #[cfg(feature = "device")]
