@@ -31,10 +31,9 @@ pub fn run(caller: &Caller, app: &AppId) -> Result<(), Failure> {
 fn end_on_signals(printing: Arc<Mutex<()>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
-        for _ in signals.forever() {
-            let _whole = printing.lock().unwrap_or_else(PoisonError::into_inner);
-            process::exit(0);
-        }
+        signals.forever().next();
+        let _whole = printing.lock().unwrap_or_else(PoisonError::into_inner);
+        process::exit(0);
     });
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A connection to a bus on which others may send anything: it reads through a [`Sieve`].
+//! Connections to buses. Those to a bus on which others may send anything are read through a [`Sieve`]. The sockets
+//! are opened here, for the library would open them on a thread that wakes twice a second ever after.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,23 +18,43 @@ use super::sieve::Sieve;
 /// How much is read at once.
 const READ_BYTES: usize = 8 * 1024;
 
-/// What builds a connection to the bus at `address`. What is no Unix socket is read as it is.
-pub(super) fn sieved(address: zbus::Address) -> zbus::Result<Builder<'static>> {
-    let stream = match address.transport() {
-        Transport::Unix(unix) => match unix.path() {
-            UnixSocket::File(path) => UnixStream::connect(path),
-            UnixSocket::Abstract(name) => SocketAddr::from_abstract_name(name.as_encoded_bytes())
-                .and_then(|name| UnixStream::connect_addr(&name)),
-            _ => return Builder::address(address),
-        },
-        _ => return Builder::address(address),
-    };
-    let socket = Arc::new(Async::new(stream?)?);
+/// What builds a connection to the session's bus: nobody there can end it by what they send. It takes no
+/// file descriptors. A bus that is at no Unix socket is read as it is.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn sieved(address: zbus::Address) -> zbus::Result<Builder<'static>> {
+    let Some(stream) = open(&address)? else { return Builder::address(address) };
+    let socket = Arc::new(Async::new(stream)?);
     let read = Sieved { socket: socket.clone(), sieve: Sieve::new(), ready: Vec::new(), given: 0 };
     Ok(Builder::socket(BoxedSplit::new(Box::new(read), Box::new(socket))))
 }
 
-/// The reading half. It takes no file descriptors, so the bus passes on none.
+/// The same for the system's bus, whose own rules say who may send what.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn plain(address: zbus::Address) -> zbus::Result<Builder<'static>> {
+    match open(&address)? {
+        Some(stream) => Ok(Builder::async_io_unix_stream(stream)),
+        None => Builder::address(address),
+    }
+}
+
+/// A connected socket, if the address is that of one.
+fn open(address: &zbus::Address) -> io::Result<Option<UnixStream>> {
+    let Transport::Unix(unix) = address.transport() else { return Ok(None) };
+    match unix.path() {
+        UnixSocket::File(path) => UnixStream::connect(path).map(Some),
+        UnixSocket::Abstract(name) => {
+            let name = SocketAddr::from_abstract_name(name.as_encoded_bytes())?;
+            UnixStream::connect_addr(&name).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The reading half.
 #[derive(Debug)]
 struct Sieved {
     socket: Arc<Async<UnixStream>>,

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use zbus::blocking::connection::Builder;
 use zbus::blocking::fdo::DBusProxy;
 use zbus::blocking::{Connection, MessageIterator};
 use zbus::message::Type;
@@ -12,6 +11,7 @@ use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 use zbus::{Address, MatchRule};
 
 use super::Network;
+use crate::device::bus::plain;
 
 const NAME: &str = "org.freedesktop.NetworkManager";
 const PATH: &str = "/org/freedesktop/NetworkManager";
@@ -32,7 +32,8 @@ pub(super) struct NetworkManager {
 impl NetworkManager {
     /// On this bus or the system's, if it is there.
     pub fn find(address: Option<Address>) -> zbus::Result<Option<NetworkManager>> {
-        let bus = address.map_or_else(Builder::system, Builder::address)?.method_timeout(PATIENCE).build()?;
+        let address = address.map_or_else(Address::system, Ok)?;
+        let bus = plain(address)?.method_timeout(PATIENCE).build()?;
         if !DBusProxy::new(&bus)?.name_has_owner(BusName::try_from(NAME)?)? {
             return Ok(None);
         }

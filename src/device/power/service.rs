@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use zbus::blocking::Connection;
-use zbus::blocking::connection::Builder;
 use zbus::blocking::fdo::DBusProxy;
 use zbus::names::BusName;
 use zbus::zvariant::OwnedFd;
 use zbus::{Address, Message};
 
 use crate::base::Monotonic;
+use crate::device::bus::plain;
 use crate::device::clock::wall;
 
 /// What the services show of us.
@@ -47,8 +47,8 @@ enum Lock {
 impl Service {
     /// The first that is there, on this bus or the system's.
     pub fn find(address: Option<Address>) -> zbus::Result<Option<Service>> {
-        let bus = address.map_or_else(Builder::system, Builder::address)?;
-        let bus = bus.method_timeout(PATIENCE).build()?;
+        let address = address.map_or_else(Address::system, Ok)?;
+        let bus = plain(address)?.method_timeout(PATIENCE).build()?;
         let names = DBusProxy::new(&bus)?;
         for kind in [Kind::Repowerd, Kind::Powerd, Kind::Logind] {
             if names.name_has_owner(BusName::try_from(kind.name())?)? {

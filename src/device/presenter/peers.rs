@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::blocking::Connection;
-use zbus::blocking::connection::Builder;
 use zbus::message::Message;
 use zbus::zvariant::{DynamicType, OwnedValue, Type, Value};
+
+use crate::device::bus::sieved;
 
 /// How long a service may take to answer. Starting a notification server on a slow phone takes a second or two;
 /// what takes longer hangs.
@@ -57,7 +58,7 @@ impl Peers {
 
     fn connect(&mut self) -> Option<Connection> {
         let address = self.address.clone()?;
-        let build = |address: &str| Builder::address(address)?.method_timeout(ANSWER_MAX).build();
+        let build = |address: &str| sieved(address.parse()?)?.method_timeout(ANSWER_MAX).build();
         match build(&address) {
             Ok(connection) => {
                 self.absent.remove(&address);
