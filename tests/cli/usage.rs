@@ -125,13 +125,13 @@ fn a_closed_stdout_is_no_panic() {
 }
 
 #[test]
-fn connect_speaks_two_wires_and_must_be_told_whom_to_believe() {
+fn connect_refuses_what_it_does_not_speak_and_a_file_that_is_not_there() {
     let device = ["--addr", "localhost:1", "--device-id", "carol"];
     let with = |more: &[&'static str]| [&["connect"], &device[..], more].concat();
     refused(&with(&["--wire", "2", "--insecure"]));
     refused(&with(&["--insecure", "--urgency", "urgent"]));
     refused(&with(&["--insecure", "--keepalive", "1500ms"]));
-    refused(&with(&["--wire", "0"]));
+    refused(&with(&["--insecure", "--ca", "/etc/push.pem"]));
     let line = "lomiri-push: --ca /no/such.pem: cannot be read: No such file or directory (os error 2)\n";
     assert_eq!(refused(&with(&["--wire", "0", "--ca", "/no/such.pem"])), line);
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::base::{Credential, DeviceId};
 use crate::cli::{Failure, authority, state_folder};
-use crate::device::Server;
 use crate::device::state::State;
+use crate::device::{Server, authorities};
 use crate::protocol::wire1::CREDENTIAL_BYTES_MAX;
 use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
 
@@ -19,8 +19,9 @@ pub struct WhoArguments {
     /// Where the server listens for devices [default with --state: where it was at the enrolment]
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "state")]
     addr: Option<String>,
-    /// Believe a server whose certificate is, or leads to, one in this PEM file
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["state", "insecure"])]
+    /// Believe a server whose certificate is, or leads to, one in this PEM file [default: what the system
+    /// believes, or with --state the server of the enrolment]
+    #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Believe any server: for tries on one's own machine
     #[arg(long, conflicts_with = "ca")]
@@ -98,7 +99,11 @@ impl WhoArguments {
         let addr = self.addr.clone().expect(GIVEN);
         let host = addr.rsplit_once(':').map_or(addr.as_str(), |(host, _)| host);
         let name = server_name(self.domain.as_deref().unwrap_or(host.trim_matches(['[', ']'])))?;
-        let trust = self.ca.as_deref().map_or(Ok(Trust::Insecure), authority::named)?;
+        let trust = match (&self.ca, self.insecure) {
+            (Some(file), _) => authority::named(file)?,
+            (None, true) => Trust::Insecure,
+            (None, false) => authorities::of_the_system(),
+        };
         Ok(Who {
             server: Server { addr, name, tls: self.tls(&trust, options)? },
             device: self.device_id.clone().expect(GIVEN),
@@ -107,9 +112,9 @@ impl WhoArguments {
     }
 
     fn tls(&self, trust: &Trust, options: DeviceOptions) -> Result<Arc<ClientConfig>, Failure> {
-        device_config(trust, options).map_err(|error| {
-            let file = self.ca.as_deref().unwrap_or(Path::new(""));
-            Failure::Usage(format!("--ca {}: {error}", file.display()))
+        device_config(trust, options).map_err(|error| match &self.ca {
+            Some(file) => Failure::Usage(format!("--ca {}: {error}", file.display())),
+            None => Failure::Usage(format!("whom the system believes: {error}: give --ca")),
         })
     }
 }
