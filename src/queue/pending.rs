@@ -54,7 +54,7 @@ pub(super) struct PendingIndex {
 
 impl PendingIndex {
     /// The index of messages that are all known at once. Its nodes are full, where messages that come
-    /// one after the other leave them half empty: a million take 75 MB, not 125.
+    /// one after the other leave them half empty.
     pub fn of_all(messages: Vec<(PendingKey, Pending)>) -> PendingIndex {
         let expiry = messages.iter().map(|&((device, seq, _), ref pending)| (pending.expires, device, seq));
         let by_app = messages

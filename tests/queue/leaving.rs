@@ -3,7 +3,8 @@
 
 use lomiri_push::base::{Digest, MessageId, Seq, Token, Wall};
 use lomiri_push::queue::{
-    Address, Answer, Command, Counts, Enrolled, Holder, Limits, Notify, Refusal, Repeat, Status, Submission,
+    Address, Answer, Command, Counts, Enrolled, Event, Holder, Limits, Notify, Refusal, Repeat, Status,
+    Submission,
 };
 use lomiri_push::store::Fault;
 
@@ -84,8 +85,9 @@ fn a_full_device_that_is_revoked_is_powerless_at_once_and_its_rows_go_in_turns()
     let phone = world.enrol("carol");
     let token = world.tokens(&phone, "chatter").token;
     let before = rows(&mut world);
-    fill(&mut world, token, MESSAGES);
-    world.promise([revoke(&phone)]);
+    fill(&mut world, token, MESSAGES - 1);
+    let events = world.promise([Command::Notify(to(token)), revoke(&phone)]);
+    assert!(matches!(&events[..], [Event::Revoked { .. }]), "{events:?}");
     let taken = before + MESSAGES - rows(&mut world);
     assert_eq!(taken, ROWS_PER_TURN_MAX + 1, "in the turn that decides, with the user token");
     assert_powerless(&mut world, &phone, token);
@@ -176,10 +178,13 @@ fn an_erased_user_comes_again_when_all_is_gone() {
     let phone = world.enrol("carol");
     let token = world.tokens(&phone, "chatter").token;
     let repeat = Some(Repeat { key: Digest([1; 32]), request: Digest([2; 32]) });
-    let message = sent(&mut world, repeat, token).expect("room");
     let many = (0..MESSAGES / 2).map(|_| send(None, token)).collect();
     world.handle(many);
+    let message = sent(&mut world, repeat, token).expect("room");
+    let before = rows(&mut world);
     world.promise([erase(), erase()]);
+    let taken = before + 1 - rows(&mut world);
+    assert_eq!(taken, ROWS_PER_TURN_MAX, "in the turn that decides, with the mark that it writes");
     for _ in 0..2 {
         assert_eq!(world.refusal(make_code()), Refusal::Unavailable);
         let query = Command::Query { message, by: Holder::Token(token) };
