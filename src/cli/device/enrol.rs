@@ -38,14 +38,14 @@ pub struct Arguments {
 
 /// Enrols, and says as whom.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let device = enrol(&code(&arguments.code)?, &arguments.state, arguments.addr.as_ref())?;
+    let device = enrol(&arguments.code, &arguments.state, arguments.addr.as_ref())?;
     say(&format!("enrolled as {device}"))
 }
 
-/// Trades `code` for a device that is kept in `folder`. Nothing is sent before it is sure that the answer can be
+/// Trades `code`, or for `-` the one on standard input, for a device that is kept in `folder`. Nothing is sent before it is sure that the answer can be
 /// kept.
 pub fn enrol(code: &str, folder: &Path, addr: Option<&ServerAddress>) -> Result<DeviceId, Failure> {
-    let code: EnrolmentCode = code.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+    let code: EnrolmentCode = given(code)?.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
     let name = code.server.host().to_owned();
     let server = addr.unwrap_or(&code.server).clone();
     state_folder::prepare(folder)?;
@@ -71,7 +71,7 @@ pub fn enrol(code: &str, folder: &Path, addr: Option<&ServerAddress>) -> Result<
 }
 
 /// The code as an argument gives it, or the first line of standard input.
-fn code(argument: &str) -> Result<String, Failure> {
+fn given(argument: &str) -> Result<String, Failure> {
     if argument != "-" {
         return Ok(argument.to_owned());
     }
