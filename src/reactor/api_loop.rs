@@ -188,8 +188,10 @@ impl ApiLoop {
         self.links.stats.api.connections.set(self.callers.len() as u64);
     }
 
+    /// Those that are there now. Some callers ask the next at once, and the storage thread is quick: waiting
+    /// for no more to come, two of them could keep all others waiting.
     fn take_answers(&mut self, now: Now) {
-        for _ in 0..INBOX_ITEMS_MAX {
+        for _ in 0..self.inbox.len() {
             let Some(ToApi { ticket, answer }) = self.inbox.take() else { return };
             self.take_answer(ticket, answer, now);
         }

@@ -29,6 +29,11 @@ impl<T> Inbox<T> {
         self.receiver.try_recv().ok()
     }
 
+    /// How many items there are to take.
+    pub(super) fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
     /// Whether there is nothing to take.
     pub(super) fn is_empty(&self) -> bool {
         self.receiver.is_empty()
