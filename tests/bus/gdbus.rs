@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use super::place::{self, Place};
+use super::private_bus::has_tool;
 use super::service::{MUSIC, start};
 
 const POSTAL: [&str; 2] = ["com.lomiri.Postal", "/com/lomiri/Postal/com_2eubuntu_2emusic"];
@@ -12,7 +13,7 @@ const PUSH: [&str; 2] =
 
 /// A bus with the service on it; `None` where a tool is missing.
 fn served() -> Option<Place> {
-    let place = place::has_tool("gdbus").then(place::bus).flatten()?;
+    let place = has_tool("gdbus").then(place::bus).flatten()?;
     start(place.address());
     Some(place)
 }

@@ -7,5 +7,7 @@ mod app;
 mod gdbus;
 mod hostile;
 mod place;
+#[path = "../private_bus/mod.rs"]
+mod private_bus;
 mod service;
 mod session;

@@ -1,53 +1,31 @@
 //! Where the tests meet the service: a bus of their own, or a socket without one.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use lomiri_push::device::bus::Address;
 use tempfile::TempDir;
 
+use super::private_bus::PrivateBus;
+
 /// A D-Bus daemon, or a folder for a socket. Gone when dropped.
 pub struct Place {
-    daemon: Option<Child>,
+    bus: Option<PrivateBus>,
     address: Address,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// A socket without a bus.
 pub fn peer() -> Place {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let address = Address::Peer(folder.path().join("push.sock"));
-    Place { daemon: None, address, _folder: folder }
+    Place { bus: None, address, _folder: Some(folder) }
 }
 
 /// A bus of its own; `None`, and a word about it, on a machine without.
 pub fn bus() -> Option<Place> {
-    if !has_tool("dbus-daemon") {
-        return None;
-    }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let listen = format!("--address=unix:path={}", folder.path().join("bus").display());
-    let mut command = Command::new("dbus-daemon");
-    command.args(["--session", "--nofork", "--print-address", &listen]).stdin(Stdio::null());
-    // It complains of how many files it may open, as whoever is not root.
-    command.stderr(Stdio::null());
-    let mut daemon = command.stdout(Stdio::piped()).spawn().expect("dbus-daemon runs");
-    let mut line = String::new();
-    BufReader::new(daemon.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
-    let address = Address::At(line.trim().into());
-    Some(Place { daemon: Some(daemon), address, _folder: folder })
-}
-
-/// Whether a tool is installed. It must be where the environment insists on the tools.
-pub fn has_tool(name: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&folders).any(|folder| folder.join(name).exists());
-    assert!(is_there || std::env::var_os("LOMIRI_PUSH_REQUIRE_TOOLS").is_none(), "{name} is not installed");
-    if !is_there {
-        println!("{name} is not installed: what needs it is skipped");
-    }
-    is_there
+    let bus = PrivateBus::start()?;
+    let address = Address::At(bus.address().into());
+    Some(Place { bus: Some(bus), address, _folder: None })
 }
 
 impl Place {
@@ -74,15 +52,6 @@ impl Place {
 
     /// Ends the bus, as a session's end does.
     pub fn end(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.kill().expect("it runs");
-            daemon.wait().expect("a child");
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.end();
+        self.bus = None;
     }
 }
