@@ -2,11 +2,16 @@
 //! whatever `RUST_LOG` asks for.
 
 use env_logger::{Builder, Env, Logger};
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Logs what `RUST_LOG` says, else from info up.
 pub fn start() {
-    let logger = Builder::from_env(Env::default().default_filter_or("info")).build();
+    start_from(LevelFilter::Info);
+}
+
+/// Logs what `RUST_LOG` says, else from `level` up.
+pub fn start_from(level: LevelFilter) {
+    let logger = Builder::from_env(Env::default().default_filter_or(level.as_str())).build();
     log::set_max_level(logger.filter());
     log::set_boxed_logger(Box::new(Discreet(logger))).expect("a command starts its log once");
 }

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::clock::now;
 use super::dial::dial;
@@ -86,13 +87,20 @@ impl Connection {
     /// handshake is done by the first [`Connection::next_event`].
     pub fn open(server: &Server, options: Options) -> Result<Connection, ConnectError> {
         let watch = Watch::new(Alarm::default()).map_err(ConnectError::Watch)?;
-        Connection::open_by(server, options, watch.into())
+        let patience = options.exchange_timeout;
+        Connection::open_by(server, options, patience, watch.into())
     }
 
-    /// The same, waiting by `watch` for as long as the connection lives: its waker calls the owner away from
-    /// here and from [`Connection::next_event`], and its alarm wakes the machine for the session's deadlines.
-    pub fn open_by(server: &Server, options: Options, watch: Arc<Watch>) -> Result<Connection, ConnectError> {
-        let stream = dial(&server.addr, options.exchange_timeout, &watch).map_err(|source| {
+    /// The same, with `patience` for each address, and waiting by `watch` for as long as the connection lives:
+    /// its waker calls the owner away from here and from [`Connection::next_event`], and its alarm wakes the
+    /// machine for the session's deadlines.
+    pub fn open_by(
+        server: &Server,
+        options: Options,
+        patience: Duration,
+        watch: Arc<Watch>,
+    ) -> Result<Connection, ConnectError> {
+        let stream = dial(&server.addr, patience, &watch).map_err(|source| {
             let addr = server.addr.clone();
             match source.kind() {
                 ErrorKind::Interrupted => ConnectError::Called { addr },

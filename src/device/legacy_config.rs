@@ -2,11 +2,15 @@
 //! settings. What is not said in it is None; what it means is its owner's business.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use log::LevelFilter;
 use serde_json::{Map, Value};
 
 use crate::base::parse_duration;
+use crate::protocol::enrolment_code::{AddressError, ServerAddress};
+use crate::service::notification::Vibration;
 
 /// Where it lies in a folder of configurations.
 const FILE: &str = "lomiri-push-service/config.json";
@@ -35,11 +39,11 @@ pub struct LegacyConfig {
     /// How often it wakes a sleeping phone.
     pub poll_interval: Option<Duration>,
     /// `debug`, `info` or `error`.
-    pub log_level: Option<String>,
+    pub log_level: Option<LevelFilter>,
     /// The sound of a notification whose app has none.
     pub fallback_sound: Option<String>,
-    /// The vibration of a notification whose app has none: as in a helper's output.
-    pub fallback_vibration: Option<Value>,
+    /// The vibration of a notification whose app has none.
+    pub fallback_vibration: Option<Vibration>,
 }
 
 /// Where servers are.
@@ -47,8 +51,19 @@ pub struct LegacyConfig {
 pub enum Addr {
     /// An API at this URL names them.
     Discovered(String),
-    /// They are these, `HOST:PORT`.
-    Fixed(Vec<String>),
+    /// They are these, to be tried in this order; at least one.
+    Fixed(Vec<ServerAddress>),
+}
+
+/// A URL, or addresses between bars.
+impl FromStr for Addr {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Addr, AddressError> {
+        if text.starts_with("http") && text.contains("://") {
+            return Ok(Addr::Discovered(text.to_owned()));
+        }
+        text.split('|').map(|addr| addr.trim().parse()).collect::<Result<_, _>>().map(Addr::Fixed)
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -92,15 +107,15 @@ impl LegacyConfig {
         Ok(LegacyConfig {
             addr: keys.read("addr", addr)?,
             registration_url: keys.read("registration_url", text_in)?,
-            connect_timeout: keys.read("connect_timeout", duration)?,
-            exchange_timeout: keys.read("exchange_timeout", duration)?,
+            connect_timeout: keys.read("connect_timeout", patience)?,
+            exchange_timeout: keys.read("exchange_timeout", patience)?,
             hosts_cache_expiry: keys.read("hosts_cache_expiry", duration)?,
             cert_pem_file: keys
                 .read("cert_pem_file", |value| text_in(value).map(|path| beside(file, &path)))?,
             recheck_timeout: keys.read("recheck_timeout", duration)?,
             stabilizing_timeout: keys.read("stabilizing_timeout", duration)?,
             poll_interval: keys.read("poll_interval", duration)?,
-            log_level: keys.read("log_level", text_in)?,
+            log_level: keys.read("log_level", level)?,
             fallback_sound: keys.read("fallback_sound", text_in)?,
             fallback_vibration: keys.read("fallback_vibration", vibration)?,
         })
@@ -134,19 +149,24 @@ fn duration(value: &Value) -> Result<Duration, String> {
     parse_duration(&text_in(value)?).map_err(|error| error.to_string())
 }
 
-fn addr(value: &Value) -> Result<Addr, String> {
-    let text = text_in(value)?;
-    Ok(match text.starts_with("http") && text.contains("://") {
-        true => Addr::Discovered(text),
-        false => Addr::Fixed(text.split('|').map(|addr| addr.trim().to_owned()).collect()),
+fn patience(value: &Value) -> Result<Duration, String> {
+    duration(value).and_then(|duration| match duration.is_zero() {
+        true => Err("must be longer than nothing".into()),
+        false => Ok(duration),
     })
 }
 
-fn vibration(value: &Value) -> Result<Value, String> {
-    match value.is_object() || value.is_boolean() {
-        true => Ok(value.clone()),
-        false => Err("must be an object, as in a helper's output".into()),
-    }
+fn addr(value: &Value) -> Result<Addr, String> {
+    text_in(value)?.parse().map_err(|error: AddressError| error.to_string())
+}
+
+fn level(value: &Value) -> Result<LevelFilter, String> {
+    text_in(value)?.parse().map_err(|_| "must be debug, info or error".into())
+}
+
+fn vibration(value: &Value) -> Result<Vibration, String> {
+    let vibration = Vibration::parse(&value.to_string());
+    vibration.ok_or("must be an object, as in a helper's output".into())
 }
 
 fn beside(file: &Path, path: &str) -> PathBuf {
@@ -183,9 +203,9 @@ mod tests {
             recheck_timeout: Some(600 * SECOND),
             stabilizing_timeout: Some(2 * SECOND),
             poll_interval: Some(300 * SECOND),
-            log_level: Some("debug".into()),
+            log_level: Some(LevelFilter::Debug),
             fallback_sound: Some("sounds/Blip.ogg".into()),
-            fallback_vibration: Some(serde_json::json!({"pattern": [100, 100], "repeat": 2})),
+            fallback_vibration: Some(Vibration::Pattern { durations_ms: vec![100, 100], repeat: 2 }),
         };
         assert_eq!(parse(text), Ok(expected));
     }
@@ -200,7 +220,8 @@ mod tests {
     #[test]
     fn several_servers_stand_between_bars() {
         let addr = parse(r#"{"addr": "a.example:443|[::1]:443"}"#).expect("valid").addr;
-        assert_eq!(addr, Some(Addr::Fixed(vec!["a.example:443".into(), "[::1]:443".into()])));
+        let expected = ["a.example:443", "[::1]:443"].map(|addr| addr.parse().expect("an address"));
+        assert_eq!(addr, Some(Addr::Fixed(expected.into())));
     }
 
     #[test]
@@ -209,6 +230,12 @@ mod tests {
         let cases = [
             ("[]", "not a JSON object"),
             (r#"{"addr": 7}"#, "addr: must be a text"),
+            (
+                r#"{"addr": "example.org"}"#,
+                "addr: must be a host name or an IP address, and a port: HOST:PORT",
+            ),
+            (r#"{"log_level": "loud"}"#, "log_level: must be debug, info or error"),
+            (r#"{"connect_timeout": "0s"}"#, "connect_timeout: must be longer than nothing"),
             (r#"{"poll_interval": 5}"#, "poll_interval: must be a text"),
             (
                 r#"{"exchange_timeout": "30"}"#,

@@ -116,6 +116,13 @@ fn sound(value: &RawValue) -> Option<Sound> {
     (1..=URL_BYTES_MAX).contains(&path.len()).then_some(Sound::File(path))
 }
 
+impl Vibration {
+    /// What stands at a helper's `vibrate`, if it makes sense.
+    pub fn parse(json: &str) -> Option<Vibration> {
+        vibration(serde_json::from_str(json).ok()?)
+    }
+}
+
 /// A pattern that does not say how often runs once.
 fn vibration(value: &RawValue) -> Option<Vibration> {
     if let Some(is_wanted) = read::<bool>(value) {

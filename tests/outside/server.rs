@@ -17,11 +17,10 @@ use super::PATIENCE;
 /// What every configuration says.
 const CONFIGURATION: &str = r#"
 data_dir = "data"
-addr = "127.0.0.1:0"
-http_addr = "127.0.0.1:0"
 delivery_domain = "localhost"
-device_auth = "required"
 "#;
+/// Any port that is free.
+const ANYWHERE: &str = "127.0.0.1:0";
 /// The name in the certificate that it makes itself: the delivery domain.
 const SERVER_NAME: &str = "localhost";
 
@@ -45,9 +44,21 @@ pub struct Listening {
 impl Server {
     /// Starts `program serve` with its data in `folder`, and with these lines in its configuration.
     pub fn start(program: &Path, folder: &Path, configuration: &str) -> Server {
+        Server::start_at(program, folder, [ANYWHERE; 2], configuration)
+    }
+
+    /// The same, for app servers and for devices at these addresses.
+    pub fn start_at(
+        program: &Path,
+        folder: &Path,
+        [http, devices]: [&str; 2],
+        configuration: &str,
+    ) -> Server {
         std::fs::create_dir_all(folder).expect("a writable folder");
         let config = folder.join("lomiri-push.toml");
-        std::fs::write(&config, format!("{CONFIGURATION}{configuration}")).expect("a writable folder");
+        let addresses = format!("addr = \"{devices}\"\nhttp_addr = \"{http}\"\n");
+        let text = [CONFIGURATION, &addresses, configuration].concat();
+        std::fs::write(&config, text).expect("a writable folder");
         let mut command = Command::new(program);
         command.args(["serve", "--config"]).arg(config).env("RUST_LOG", "info");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -48,6 +48,7 @@ impl Phone {
         let options = LinkOptions {
             speech,
             servers: Servers::At(vec![Server { addr, name, tls: rig.trust.clone() }]),
+            connect_timeout: PATIENCE,
             exchange_timeout: PATIENCE,
             folder: folder.map(Path::to_owned),
             power: Power::nobodys(),

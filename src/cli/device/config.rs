@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, iter};
 
+use log::LevelFilter;
 use serde::{Deserialize, Deserializer};
 
 use crate::base::{AppId, parse_duration};
 use crate::cli::Failure;
 use crate::device::bus;
 use crate::device::helpers::{Confinement, Folders};
+use crate::device::legacy_config::{Addr, LegacyConfig};
 use crate::service::mailbox::BYTES_PER_APP_MAX;
+use crate::service::notification::Vibration;
 use crate::service::presentation::{Permissions, Settings};
 
 /// The file, below a configuration folder.
@@ -31,11 +34,21 @@ pub struct Config {
     /// The folder of what must not be lost.
     pub state: Option<PathBuf>,
     /// Where the server is, if not where it was at the enrolment.
-    pub addr: Option<String>,
+    #[serde(deserialize_with = "addr")]
+    pub addr: Option<Addr>,
     /// The base URL of the server's HTTP API, if not what the server told.
     pub api: Option<String>,
     /// The authority of a server under a certificate of its own.
     pub ca: Option<PathBuf>,
+    /// How long the server may take to be reached.
+    #[serde(deserialize_with = "patience")]
+    pub connect_timeout: Option<Duration>,
+    /// How long it may take to answer.
+    #[serde(deserialize_with = "patience")]
+    pub exchange_timeout: Option<Duration>,
+    /// How long a list of servers holds.
+    #[serde(deserialize_with = "some_duration")]
+    pub hosts_cache_expiry: Option<Duration>,
     /// Which wire.
     pub wire: Wire,
     /// `CHANNEL/MODEL`.
@@ -57,6 +70,12 @@ pub struct Config {
     pub check_callers: Switch,
     /// What is played where an app names no sound.
     pub default_sound: Option<PathBuf>,
+    /// What is felt where an app has no pattern.
+    #[serde(deserialize_with = "vibration")]
+    pub default_vibration: Option<Vibration>,
+    /// From which level on the log tells something.
+    #[serde(deserialize_with = "level")]
+    pub log_level: Option<LevelFilter>,
     /// What the user lets all apps do.
     pub notifications: Allowed,
     /// What the user lets single apps do.
@@ -115,6 +134,9 @@ impl Default for Config {
             addr: None,
             api: None,
             ca: None,
+            connect_timeout: None,
+            exchange_timeout: None,
+            hosts_cache_expiry: None,
             wire: Wire::Auto,
             image: "?/?".into(),
             settings_app: SETTINGS_APP.parse().expect("an id"),
@@ -124,6 +146,8 @@ impl Default for Config {
             helper_confinement: Switch::Auto,
             check_callers: Switch::Auto,
             default_sound: None,
+            default_vibration: None,
+            log_level: None,
             notifications: Allowed::default(),
             apps: BTreeMap::new(),
         }
@@ -144,6 +168,25 @@ impl Config {
     fn read(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         config.settings().map(|_| config)
+    }
+
+    /// Takes from the existing service's configuration what this one does not say. Where the server is of a
+    /// device that `is_enrolled`, and whom it believes, its enrolment says.
+    pub fn fill_from(&mut self, existing: LegacyConfig, is_enrolled: bool) {
+        fill(&mut self.connect_timeout, existing.connect_timeout);
+        fill(&mut self.exchange_timeout, existing.exchange_timeout);
+        fill(&mut self.hosts_cache_expiry, existing.hosts_cache_expiry);
+        fill(&mut self.default_sound, existing.fallback_sound.map(PathBuf::from));
+        fill(&mut self.default_vibration, existing.fallback_vibration);
+        fill(&mut self.log_level, existing.log_level);
+        if !is_enrolled && self.addr.is_none() && existing.addr.is_some() {
+            self.addr = existing.addr;
+            fill(&mut self.api, existing.registration_url);
+            fill(&mut self.ca, existing.cert_pem_file);
+            if self.wire == Wire::Auto {
+                self.wire = Wire::Zero;
+            }
+        }
     }
 
     /// What the user lets apps do.
@@ -193,6 +236,37 @@ fn find(folders: &Folders) -> Option<PathBuf> {
     places.map(|place| place.join(FILE)).find(|path| path.is_file())
 }
 
+fn fill<T>(place: &mut Option<T>, with: Option<T>) {
+    *place = place.take().or(with);
+}
+
+fn addr<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Addr>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn level<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LevelFilter>, D::Error> {
+    let problem = "must be off, error, warn, info, debug or trace";
+    String::deserialize(from)?.parse().map(Some).map_err(|_| serde::de::Error::custom(problem))
+}
+
+fn vibration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vibration>, D::Error> {
+    let vibration = serde_json::Value::deserialize(from)?.to_string();
+    let problem = "must be like { pattern = [100, 50, 100], repeat = 1 }, in milliseconds";
+    Vibration::parse(&vibration).map(Some).ok_or_else(|| serde::de::Error::custom(problem))
+}
+
+fn patience<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let duration = duration(from)?;
+    match duration.is_zero() {
+        true => Err(serde::de::Error::custom("must be longer than nothing")),
+        false => Ok(Some(duration)),
+    }
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
+}
+
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse_duration(&text).map_err(serde::de::Error::custom)
@@ -221,12 +295,63 @@ mod tests {
             ("wires = 1", "unknown field `wires`"),
             ("wire = \"2\"", "wire"),
             ("keepalive_max = \"soon\"", "keepalive_max"),
+            ("addr = \"push.example.org\"", "addr"),
+            ("connect_timeout = \"0s\"", "connect_timeout"),
+            ("default_vibration = \"long\"", "default_vibration"),
+            ("log_level = \"loud\"", "log_level"),
             ("[apps.\"\"]\nsounds = false", "apps.\"\""),
             ("[apps.\"_a\"]\nsound = false", "unknown field `sound`"),
         ] {
             let problem = Config::read(text).expect_err(text);
             assert!(problem.contains(part), "{text}: {problem}");
         }
+    }
+
+    const EXISTING: &str = r#"{
+        "addr": "https://push.example.org", "registration_url": "https://register.example.org",
+        "cert_pem_file": "push.pem", "connect_timeout": "7s", "exchange_timeout": "8s",
+        "hosts_cache_expiry": "9h", "log_level": "debug", "fallback_sound": "Blip.ogg",
+        "fallback_vibration": {"pattern": [1]}
+    }"#;
+
+    fn filled(ours: &str, is_enrolled: bool) -> Config {
+        let existing = LegacyConfig::parse(EXISTING.as_bytes(), Path::new("/x/config.json"));
+        let mut config = Config::read(ours).expect("valid");
+        config.fill_from(existing.expect("valid"), is_enrolled);
+        config
+    }
+
+    #[test]
+    fn what_is_not_said_here_the_existing_services_configuration_says() {
+        let config = filled("", false);
+        assert_eq!(config.addr, Some(Addr::Discovered("https://push.example.org".into())));
+        assert_eq!(config.api.as_deref(), Some("https://register.example.org"));
+        assert_eq!(config.ca.as_deref(), Some(Path::new("/x/push.pem")));
+        assert_eq!(config.wire, Wire::Zero, "nothing else serves it");
+        let seconds = [config.connect_timeout, config.exchange_timeout, config.hosts_cache_expiry];
+        assert_eq!(seconds.map(|said| said.expect("said").as_secs()), [7, 8, 9 * 3_600]);
+        assert_eq!(config.log_level, Some(LevelFilter::Debug));
+        assert_eq!(config.default_sound.as_deref(), Some(Path::new("Blip.ogg")));
+        let vibration = Vibration::Pattern { durations_ms: vec![1], repeat: 1 };
+        assert_eq!(config.default_vibration, Some(vibration));
+    }
+
+    #[test]
+    fn what_is_said_here_counts_and_the_servers_belong_together() {
+        let config =
+            filled("addr = \"[::1]:9090\"\nconnect_timeout = \"1s\"\ndefault_sound = \"/own.ogg\"", false);
+        let addr = "[::1]:9090".parse().expect("an address");
+        assert_eq!((config.addr, config.api, config.ca), (Some(addr), None, None));
+        assert_eq!(config.connect_timeout, Some(Duration::from_secs(1)));
+        assert_eq!(config.default_sound.as_deref(), Some(Path::new("/own.ogg")));
+        assert_eq!(config.wire, Wire::Auto);
+    }
+
+    #[test]
+    fn an_enrolled_device_stays_with_its_server() {
+        let config = filled("", true);
+        assert_eq!((config.addr, config.api, config.ca), (None, None, None));
+        assert_eq!((config.wire, config.log_level), (Wire::Auto, Some(LevelFilter::Debug)));
     }
 
     #[test]

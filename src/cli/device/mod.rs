@@ -2,6 +2,7 @@
 
 mod config;
 pub mod enrol;
+mod identity;
 mod run;
 mod status;
 

@@ -1,35 +1,31 @@
 //! `device`: turns arguments, configuration and the state folder into the push service's options, and runs it
 //! until a signal comes.
 
-use std::env;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::{env, fs, thread};
 
+use log::LevelFilter;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::config::{Config, Wire};
+use super::config::Config;
 use super::enrol;
-use crate::cli::{Failure, authority, logging, state_folder};
+use super::identity::Identity;
+use crate::cli::{Failure, logging, state_folder};
+use crate::device::bus;
 use crate::device::daemon::{self, Daemon, DaemonError, Networks, Stopper};
 use crate::device::helpers::{self, Helpers};
-use crate::device::link::{LinkOptions, Servers, Speech};
+use crate::device::legacy_config::{self, LegacyConfig};
+use crate::device::link::{CONNECT_TIMEOUT_DEFAULT, LinkOptions, Servers, Speech};
 use crate::device::network::{self, Network};
 use crate::device::power::Power;
 use crate::device::presenter::{self, Addresses, Folders, Surface};
 use crate::device::registrar::Registry;
-use crate::device::state::State;
-use crate::device::{Server, bus};
-use crate::http::Api;
-use crate::protocol::{wire0, wire1};
 use crate::session::device::EXCHANGE_TIMEOUT_DEFAULT;
-use crate::tls::{DeviceOptions, ServerName, Trust, device_config};
 
 /// Where the push service keeps who it is and what it has, below the user's data, unless told otherwise.
 const OWN_FOLDER: &str = "lomiri-push";
-/// The file of the apps' tokens in the state folder.
-const TOKENS_FILE: &str = "tokens.json";
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -71,19 +67,31 @@ enum Show {
 
 /// Runs the push service.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    logging::start();
     let folders = helpers::Folders::of_environment();
-    let config = Config::load(arguments.config.as_deref(), &folders)?;
+    let mut config = Config::load(arguments.config.as_deref(), &folders)?;
     let folder = arguments
         .state
         .clone()
         .or_else(|| config.state.clone())
         .unwrap_or_else(|| folders.data_home.join(OWN_FOLDER));
+    let existing = existing()?;
+    // Somebody who gives a code is about to be enrolled.
+    let is_enrolled = arguments.enrol.is_some() || state_folder::is_enrolled(&folder);
+    let filled_from = existing.map(|(path, existing)| {
+        config.fill_from(existing, is_enrolled);
+        path
+    });
+    logging::start_from(config.log_level.unwrap_or(LevelFilter::Info));
+    if let Some(path) = filled_from {
+        log::info!("what is not said otherwise, {} says", path.display());
+    }
     enrol_if_new(arguments.enrol.as_deref(), &folder)?;
-    let state = state_folder::load(&folder)?;
-    let server_addr = config.addr.clone().unwrap_or_else(|| state.server.to_string());
-    let daemon = Daemon::start(options(arguments, &config, folders, &folder, state)?)?;
-    watch_networks(daemon.networks(), &server_addr)?;
+    let identity = Identity::of(&config, &folder)?;
+    let (servers, first) = identity.servers(&config)?;
+    let link = link(&config, &folder, identity.speech(&config), servers)?;
+    let registry = identity.registry(&config, &folder)?;
+    let daemon = Daemon::start(options(arguments, &config, folders, &folder, link, registry)?)?;
+    watch_networks(daemon.networks(), &first)?;
     stop_on_signals(daemon.stopper())?;
     Ok(daemon.run()?)
 }
@@ -103,6 +111,16 @@ fn watch_networks(networks: Networks, server_addr: &str) -> Result<(), Failure> 
     Ok(network::watch(move |network| networks.tell(network))?)
 }
 
+/// What the configuration of the existing push service says, where that was or is installed.
+fn existing() -> Result<Option<(PathBuf, LegacyConfig)>, Failure> {
+    let places = legacy_config::places(|variable| env::var_os(variable).map(PathBuf::from));
+    let Some(path) = places.into_iter().find(|path| path.is_file()) else { return Ok(None) };
+    let unreadable = |error| Failure::Usage(format!("{}: cannot be read: {error}", path.display()));
+    let text = fs::read(&path).map_err(unreadable)?;
+    let config = LegacyConfig::parse(&text, &path).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Some((path, config)))
+}
+
 fn enrol_if_new(code: Option<&str>, folder: &Path) -> Result<(), Failure> {
     match code {
         Some(code) if !state_folder::is_enrolled(folder) => enrol::enrol(code, folder, None).map(drop),
@@ -115,7 +133,8 @@ fn options(
     config: &Config,
     folders: helpers::Folders,
     folder: &Path,
-    state: State,
+    link: LinkOptions,
+    registry: Registry,
 ) -> Result<daemon::Options, Failure> {
     let session = env::var("DBUS_SESSION_BUS_ADDRESS").ok().filter(|address| !address.is_empty());
     let settings = config.settings().map_err(Failure::Usage)?;
@@ -124,18 +143,18 @@ fn options(
         bytes_per_app_max: config.mailbox_bytes_per_app_max,
         settings_app: config.settings_app.clone(),
         image: config.image.clone(),
-        link: link(config, folder, &state)?,
+        link,
         bus: bus(arguments, session.as_deref()).map(|address| (address, config.check_callers.into())),
         presenter: presenter::Options {
             surface: surface(arguments.show, session),
             settings,
             folders: Folders { own: folders.data_home.clone(), shared: folders.data_dirs.clone() },
             default_sound: config.default_sound.clone(),
-            default_vibration: None,
+            default_vibration: config.default_vibration.clone(),
         },
         helpers: helpers(config, folders)?,
         is_simulating: arguments.simulate,
-        registry: registry(config, folder, state)?,
+        registry,
         is_once: arguments.once,
     })
 }
@@ -164,57 +183,15 @@ fn surface(show: Show, session: Option<String>) -> Surface {
     }
 }
 
-fn link(config: &Config, folder: &Path, state: &State) -> Result<LinkOptions, Failure> {
-    let (model, channel) =
-        config.image.split_once('/').map_or(("?", "?"), |(channel, model)| (model, channel));
-    let wire1 = wire1::Connect {
-        credential: state.credential.as_bytes().to_vec(),
-        image: config.image.clone(),
-        ..wire1::Connect::new(state.device.clone(), config.keepalive_max)
-    };
-    let wire0 = wire0::Connect {
-        authorization: format!("Bearer {}", state.credential.reveal()),
-        model: model.into(),
-        image_channel: channel.into(),
-        ..wire0::Connect::new(state.device.clone())
-    };
-    let speech = match config.wire {
-        Wire::Auto => Speech::Either(wire0, wire1),
-        Wire::Zero => Speech::Wire0(wire0),
-        Wire::One => Speech::Wire1(wire1),
-    };
+fn link(config: &Config, folder: &Path, speech: Speech, servers: Servers) -> Result<LinkOptions, Failure> {
     Ok(LinkOptions {
         speech,
-        servers: Servers::At(vec![server(config, state)?]),
-        exchange_timeout: EXCHANGE_TIMEOUT_DEFAULT,
+        servers,
+        connect_timeout: config.connect_timeout.unwrap_or(CONNECT_TIMEOUT_DEFAULT),
+        exchange_timeout: config.exchange_timeout.unwrap_or(EXCHANGE_TIMEOUT_DEFAULT),
         folder: Some(folder.to_owned()),
         power: Power::of_this_machine()?,
     })
-}
-
-fn server(config: &Config, state: &State) -> Result<Server, Failure> {
-    let trust = trust(config, state)?;
-    let refuse = |problem: String| Failure::Usage(problem);
-    let name = ServerName::try_from(state.name.clone())
-        .map_err(|_| refuse(format!("no certificate can be for `{}`", state.name.escape_debug())))?;
-    let options = DeviceOptions { tls13_only: config.wire == Wire::One, post_quantum: false };
-    let tls = device_config(&trust, options).map_err(|error| refuse(error.to_string()))?;
-    Ok(Server { addr: config.addr.clone().unwrap_or_else(|| state.server.to_string()), name, tls })
-}
-
-fn trust(config: &Config, state: &State) -> Result<Trust, Failure> {
-    config.ca.as_deref().map_or(Ok(Trust::Pin(state.pin)), authority::named)
-}
-
-fn registry(config: &Config, folder: &Path, state: State) -> Result<Registry, Failure> {
-    let base = config.api.clone().or_else(|| state.api.clone());
-    if base.is_none() {
-        log::warn!("the server has not told where its HTTP API is: apps get no tokens (set api)");
-    }
-    let api =
-        base.map(|base| Ok::<_, Failure>(Api::new(&base, Some(trust(config, &state)?))?)).transpose()?;
-    let file = folder.join(TOKENS_FILE);
-    Ok(Registry { api, device: state.device, credential: Some(state.credential), file })
 }
 
 fn helpers(config: &Config, folders: helpers::Folders) -> Result<Helpers, Failure> {

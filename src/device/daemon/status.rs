@@ -109,8 +109,9 @@ impl Status {
     pub fn handle_link(&mut self, news: &News) {
         let now = clock::wall(clock::now());
         match news {
-            News::Connected { server, wire, .. } => {
-                log::info!("connected to {server} on wire {wire}");
+            News::Connected { server, wire, is_resumed, .. } => {
+                let again = if *is_resumed { ", where TLS went on" } else { "" };
+                log::info!("connected to {server} on wire {wire}{again}");
                 self.was_connected = true;
                 let (server, since_ms) = (server.clone(), now.0);
                 self.connection = Connection::Connected { server, wire: *wire, since_ms };

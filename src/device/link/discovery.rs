@@ -15,6 +15,8 @@ use crate::tls::{ClientConfig, ServerName, Trust};
 
 /// Where the answer is, behind the API's base.
 const PATH: &str = "/delivery-hosts";
+/// How long deployed devices hold on to an answer.
+pub const HOSTS_EXPIRY_DEFAULT: Duration = Duration::from_secs(12 * 3_600);
 /// So many servers of an answer are tried at most: each costs a device that is cut off its patience.
 const HOSTS_MAX: usize = 8;
 
@@ -50,10 +52,15 @@ impl Discovery {
         tls: Arc<ClientConfig>,
         expiry: Duration,
     ) -> Result<Discovery, BaseError> {
-        let base = base.trim_end_matches('/');
-        let api = Api::new(base.strip_suffix(PATH).unwrap_or(base), Some(trust))?;
+        let api = Api::new(Discovery::base(base), Some(trust))?;
         let path = format!("{PATH}?h={:x}", murmur3_64(device.as_str().as_bytes()));
         Ok(Discovery { question: Arc::new(Question { api, path }), tls, expiry, known: None })
+    }
+
+    /// The base of the API at this URL, which may end in `/delivery-hosts`.
+    pub fn base(url: &str) -> &str {
+        let url = url.trim_end_matches('/');
+        url.strip_suffix(PATH).unwrap_or(url)
     }
 
     /// What is known at `now`.

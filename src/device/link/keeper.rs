@@ -41,6 +41,7 @@ pub(super) struct Keeper<N> {
     servers: Servers,
     line: Line,
     learnt: Learnt,
+    connect_timeout: Duration,
     exchange_timeout: Duration,
     power: Power,
     watch: Arc<Watch>,
@@ -70,12 +71,13 @@ struct Live<'a> {
 
 impl<N: FnMut(News)> Keeper<N> {
     pub fn new(options: LinkOptions, watch: Watch, orders: Orders, news: N) -> Keeper<N> {
-        let LinkOptions { speech, servers, exchange_timeout, folder, power } = options;
+        let LinkOptions { speech, servers, connect_timeout, exchange_timeout, folder, power } = options;
         let learnt = Learnt::read(folder);
         Keeper {
             servers,
             line: Line::new(speech, learnt.learner().clone()),
             learnt,
+            connect_timeout,
             exchange_timeout,
             power,
             watch: watch.into(),
@@ -125,7 +127,7 @@ impl<N: FnMut(News)> Keeper<N> {
         let mut problem = "no server is named".to_owned();
         for server in servers {
             let options = self.line.options(self.exchange_timeout);
-            match Connection::open_by(&server, options, self.watch.clone()) {
+            match Connection::open_by(&server, options, self.connect_timeout, self.watch.clone()) {
                 Ok(connection) => {
                     return self.stay(Live { connection, server: &server, awake: Some(awake) });
                 }

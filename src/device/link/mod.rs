@@ -28,8 +28,11 @@ use crate::protocol::wire1::Receipt;
 use crate::protocol::{wire0, wire1};
 use crate::session::device::Event;
 
-pub use discovery::Discovery;
+pub use discovery::{Discovery, HOSTS_EXPIRY_DEFAULT};
 pub use servers::Servers;
+
+/// How long deployed devices wait for a server to be reached.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(20);
 
 /// What makes a device's link.
 pub struct LinkOptions {
@@ -37,6 +40,9 @@ pub struct LinkOptions {
     pub speech: Speech,
     /// Where its servers are.
     pub servers: Servers,
+    /// How long each address of a server may take to be reached; [`CONNECT_TIMEOUT_DEFAULT`] unless told
+    /// otherwise.
+    pub connect_timeout: Duration,
     /// How long the server may take to answer; `EXCHANGE_TIMEOUT_DEFAULT` unless told otherwise.
     pub exchange_timeout: Duration,
     /// The folder where the link keeps what it learns; none to begin anew each time.

@@ -13,8 +13,14 @@ use crate::protocol::wire0::{Broadcast, ServerMessage};
 use crate::tls::Trust;
 
 fn start(speech: Speech, servers: Servers) -> (Link, Receiver<News>) {
-    let options =
-        LinkOptions { speech, servers, exchange_timeout: PATIENCE, folder: None, power: Power::nobodys() };
+    let options = LinkOptions {
+        speech,
+        servers,
+        connect_timeout: PATIENCE,
+        exchange_timeout: PATIENCE,
+        folder: None,
+        power: Power::nobodys(),
+    };
     let (tell, news) = channel();
     let link = Link::start(options, move |news| drop(tell.send(news))).expect("a thread");
     link.network(Network::On("home".into()));

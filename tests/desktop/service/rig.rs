@@ -46,20 +46,58 @@ pub struct Service {
 }
 
 impl Phone {
-    /// `None` where there is no `dbus-daemon`.
+    /// Carol's, enrolled. `None` where there is no `dbus-daemon`.
     pub fn new() -> Option<Phone> {
+        let phone = Phone::at_server("")?;
+        let (program, place) = (Path::new(PROGRAM), phone.path("server"));
+        enrol(program, &phone.listening, &place, "carol", &phone.path("state")).expect("a code is good");
+        phone.configure("");
+        Some(phone)
+    }
+
+    /// One as it is sold, which has the existing service's configuration, at a server that believes everybody
+    /// and names itself.
+    pub fn as_deployed() -> Option<Phone> {
+        let mut phone = Phone::at_server("")?;
+        let devices = &phone.listening.devices.addr;
+        phone.restart_server(&format!("device_auth = \"open\"\ndelivery_hosts = [\"{devices}\"]"));
+        let base = format!("http://{}", phone.listening.http);
+        let certificate = phone.path("server/data/certificate.pem");
+        phone.configure_as_deployed(&json!({
+            "addr": format!("{base}/delivery-hosts"), "registration_url": base, "cert_pem_file": certificate,
+            "connect_timeout": "20s", "exchange_timeout": "30s", "hosts_cache_expiry": "12h", "poll_interval": "5m",
+        }));
+        Some(phone)
+    }
+
+    /// The existing service is configured so.
+    pub fn configure_as_deployed(&self, config: &Value) {
+        let folder = self.path("config/lomiri-push-service");
+        fs::create_dir_all(&folder).expect("a writable folder");
+        fs::write(folder.join("config.json"), config.to_string()).expect("a writable folder");
+    }
+
+    fn at_server(configuration: &str) -> Option<Phone> {
         let bus = PrivateBus::start()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let place = folder.path().join("server");
-        let mut server = Server::start(Path::new(PROGRAM), &place, "");
+        let mut server = Server::start(Path::new(PROGRAM), &place, configuration);
         let listening = server.listening(&place).expect("the server starts");
-        let state = folder.path().join("state");
-        enrol(Path::new(PROGRAM), &listening, &place, "carol", &state).expect("a code is good");
         let app = Builder::address(bus.address()).and_then(Builder::build).expect("a bus");
         let signals = post_signals(&app);
-        let phone = Phone { folder, server: Some(server), listening, bus, app, signals };
-        phone.configure("");
-        Some(phone)
+        Some(Phone { folder, server: Some(server), listening, bus, app, signals })
+    }
+
+    /// Its server goes down in order and comes back, with these lines in its configuration.
+    pub fn restart_server(&mut self, configuration: &str) {
+        let mut server = self.server.take().expect("it is there until the end");
+        server.terminate().expect("it ends in order");
+        let place = self.path("server");
+        let http = self.listening.http.to_string();
+        let addresses = [&http, self.listening.devices.addr.as_str()];
+        let mut server = Server::start_at(Path::new(PROGRAM), &place, addresses, configuration);
+        server.listening(&place).expect("the server starts");
+        self.server = Some(server);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
