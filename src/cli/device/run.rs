@@ -52,6 +52,9 @@ pub struct Arguments {
     /// Listen for apps on a socket of its own instead of the session bus: for machines without dbus-daemon
     #[arg(long, value_name = "SOCKET")]
     peer: Option<PathBuf>,
+    /// Show notifications on the desktop of this session bus, and not of the one where apps are
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    desktop_bus: Option<String>,
 }
 
 /// Where notifications are shown.
@@ -146,7 +149,7 @@ fn options(
         link,
         bus: bus(arguments, session.as_deref()).map(|address| (address, config.check_callers.into())),
         presenter: presenter::Options {
-            surface: surface(arguments.show, session),
+            surface: surface(arguments.show, arguments.desktop_bus.clone().or(session)),
             settings,
             folders: Folders { own: folders.data_home.clone(), shared: folders.data_dirs.clone() },
             default_sound: config.default_sound.clone(),

@@ -271,7 +271,11 @@ impl Daemon {
 
     fn handle_told(&mut self, told: Told) {
         match told {
-            Told::Presented { note, presented } => self.service.handle_presented(note, presented),
+            Told::Presented { note, presented } => {
+                let bubble = presented.bubble.map_or("no bubble".into(), |number| format!("bubble {number}"));
+                log::debug!("notification {note}: {bubble}");
+                self.service.handle_presented(note, presented);
+            }
             Told::Activated { bubble, .. } => self.service.handle_activated(bubble),
             Told::Closed { bubble, by_user: true } => self.service.handle_dismissed(bubble),
             Told::Closed { .. } => {}
