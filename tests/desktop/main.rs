@@ -3,6 +3,7 @@
 //! it is skipped, which is said. `LOMIRI_PUSH_REQUIRE_TOOLS=1` insists on the tools.
 
 mod bubbles;
+mod demo;
 mod fake;
 mod faults;
 mod mock;

@@ -6,10 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::apps::CHATTER;
 use super::http::Http;
 
-/// Chatter's id.
-pub const APP: &str = "chatter.alice";
 /// What most messages are worth: longer than the demo.
 pub const LIFE: Duration = Duration::from_secs(3600);
 
@@ -50,7 +49,7 @@ impl Chatter {
     pub fn send(&self, token: &str, note: &Note) -> Result<(), Failure> {
         let mut body = json!({
             "token": token,
-            "appid": APP,
+            "appid": CHATTER.id,
             "expire_on": in_the_future(note.life),
             "data": note.payload(),
         });

@@ -9,7 +9,7 @@ use super::{Failure, WAIT_MAX};
 /// Where to post.
 pub struct Http {
     agent: ureq::Agent,
-    base: String,
+    addr: SocketAddr,
 }
 
 impl Http {
@@ -20,13 +20,19 @@ impl Http {
             .http_status_as_error(false)
             .proxy(None)
             .build();
-        Http { agent: config.into(), base: format!("http://{api}") }
+        Http { agent: config.into(), addr: api }
+    }
+
+    /// Where it posts.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Posts with a credential, if one is needed; what the API says if it says yes.
     pub fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Result<Value, Failure> {
         let failed = |problem: String| Failure::Run(format!("POST {path}: {problem}"));
-        let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+        let mut request =
+            self.agent.post(format!("http://{}{path}", self.addr)).content_type("application/json");
         if let Some(bearer) = bearer {
             request = request.header("Authorization", format!("Bearer {bearer}"));
         }

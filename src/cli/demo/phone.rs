@@ -1,159 +1,206 @@
-//! A phone in the demo: it connects over real TLS, acks what arrives, and remembers all of it.
+//! A friend's phone: a folder, a bus of its own, apps, and the real push service, which is this program run again
+//! as `device`. Nothing of this machine's user is touched. What comes on the phone, it does not know.
 
-use std::collections::HashSet;
-use std::iter;
-use std::sync::Arc;
-use std::time::Duration;
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::http::Http;
-use super::{Failure, WAIT_MAX};
-use crate::base::{ChannelId, Credential, DeviceId, Level, MessageId, Payload};
-use crate::cli::device::enrol::trade;
-use crate::device::{Connection, Server, clock};
-use crate::protocol::enrolment_code::EnrolmentCode;
-use crate::protocol::wire1::Connect;
-use crate::session::device::{Event, Message, Options};
-use crate::tls::{ClientConfig, DeviceOptions, ServerName, Trust, device_config};
+use super::Failure;
+use super::apps::{App, CHATTER, SETTINGS};
+use super::bus::Bus;
+use super::said::Said;
+use super::stage::{Pipes, Stage};
+use crate::base::AppId;
+use crate::device::bus::Caller;
+use crate::device::daemon::Report;
 
 /// What the phones are, and so which system broadcasts are for them: `CHANNEL/MODEL`.
 pub const IMAGE: &str = "stable/pinephone";
 
-/// How long a phone stays silent: longer than the demo.
-const KEEPALIVE: Duration = Duration::from_secs(240);
+/// How a push service tells that nobody shows its notification.
+const NO_BUBBLE: &str = ": no bubble";
+
+/// Where a phone shows its notifications.
+#[derive(Clone)]
+pub enum Screen {
+    /// In the story.
+    Story,
+    /// On the desktop of the session bus at this address.
+    Desktop(String),
+}
 
 /// A friend's phone.
 pub struct Phone {
-    name: &'static str,
-    id: DeviceId,
-    credential: Credential,
-    tls: Arc<ClientConfig>,
-    connection: Option<Connection>,
-    /// The last system broadcast it has had.
-    level: Level,
-    seen: HashSet<MessageId>,
-    got: Vec<Value>,
+    stage: Stage,
+    /// What the stage knows its push service by.
+    name: String,
+    place: PathBuf,
+    screen: Screen,
+    /// Where its apps find the push service.
+    pub bus: Bus,
+    /// What its push service has said, if it has run.
+    voice: Option<Voice>,
+}
+
+/// A push service that runs.
+struct Voice {
+    log: Said,
+    pictures: Said,
 }
 
 impl Phone {
-    /// A phone that becomes its owner's by a one-time code, and is off then. From the code it knows the server.
-    pub fn enrol(name: &'static str, code: &str) -> Result<Phone, Failure> {
-        let code: EnrolmentCode =
-            code.parse().map_err(|error| Failure::Run(format!("{name}'s code: {error}")))?;
-        let (enrolled, connection) = trade(&code, &code.server, code.server.host())?;
-        connection.close();
-        let options = DeviceOptions { tls13_only: true, post_quantum: false };
-        Ok(Phone {
-            name,
-            id: enrolled.device,
-            credential: enrolled.credential,
-            tls: device_config(&Trust::Pin(code.pin), options).expect("a pin cannot be wrong"),
-            connection: None,
-            level: Level(0),
-            seen: HashSet::new(),
-            got: Vec::new(),
-        })
+    /// A new phone for `owner`, with the apps on it and the push service not yet running.
+    pub fn new(stage: &Stage, owner: &str, api: SocketAddr, screen: Screen) -> Result<Phone, Failure> {
+        let name = owner.to_lowercase();
+        let place = stage.path(&name);
+        let configuration = place.join("config/lomiri-push");
+        fs::create_dir_all(&configuration)?;
+        let settings = SETTINGS.id;
+        fs::write(
+            configuration.join("device.toml"),
+            format!(
+                "api = \"http://{api}\"\nwire = \"1\"\nimage = \"{IMAGE}\"\nsettings_app = \"{settings}\"\n"
+            ),
+        )?;
+        for app in [CHATTER, SETTINGS] {
+            app.install(&place.join("data"), owner)?;
+        }
+        let bus = Bus::start(stage, &format!("{name}-bus"), &place)?;
+        Ok(Phone { stage: stage.clone(), name, place, screen, bus, voice: None })
     }
 
-    /// Asks the push server for a token for an app on this phone.
-    pub fn register(&self, http: &Http, app: &str) -> Result<String, Failure> {
-        let body = json!({ "deviceid": self.id.as_str(), "appid": app });
-        let answer = http.post("/register", Some(&self.credential.reveal()), &body)?;
-        match answer["token"].as_str() {
-            Some(token) => Ok(token.to_owned()),
-            None => Err(Failure::Run("/register gave no token".into())),
+    /// Starts the push service, and has it trade this code for an identity; returns when the server has let it in.
+    pub fn enrol(&mut self, code: &str) -> Result<(), Failure> {
+        self.begin(&["--enrol", "-"], code)
+    }
+
+    /// Starts the push service; returns when the server has let it in.
+    pub fn start(&mut self) -> Result<(), Failure> {
+        self.begin(&[], "")
+    }
+
+    /// Waits until the server has let it in.
+    pub fn wait_for_connection(&mut self) -> Result<(), Failure> {
+        self.log()?.wait("] connected to ").map(drop)
+    }
+
+    /// Waits until it notices that the server is gone.
+    pub fn wait_for_loss(&mut self) -> Result<(), Failure> {
+        self.log()?.wait("] not connected: ").map(drop)
+    }
+
+    /// Waits until the helper of `app` has run.
+    pub fn wait_for_helper(&mut self, app: &App) -> Result<(), Failure> {
+        self.log()?.wait(&format!("the helper of {} said: ", app.id)).map(drop)
+    }
+
+    /// Waits until a notification with this text is on the screen; its picture, if that is this story's.
+    pub fn wait_for_notification(&mut self, text: &str) -> Result<Option<String>, Failure> {
+        if matches!(self.screen, Screen::Story) {
+            return Ok(Some(self.voice()?.pictures.wait(text)?));
+        }
+        let line = self.log()?.wait("] notification ")?;
+        match line.ends_with(NO_BUBBLE) {
+            true => Err(Failure::Run("the desktop showed nothing: has it a notification server?".into())),
+            false => Ok(None),
         }
     }
 
-    /// Connects; returns when the server has let it in.
-    pub fn connect(&mut self, addr: std::net::SocketAddr) -> Result<(), Failure> {
-        let name = ServerName::try_from("localhost").expect("a name");
-        let server = Server { addr: addr.to_string(), name, tls: self.tls.clone() };
-        let connection = Connection::open(&server, self.options())
-            .map_err(|error| Failure::Run(format!("{}'s phone cannot connect: {error}", self.name)))?;
-        self.connection = Some(connection);
-        match self.next("to be let in")? {
-            Event::Connected { .. } => Ok(()),
-            event => Err(self.surprise("to be let in", &event)),
+    /// What an app gets that is opened: all messages in its mailbox.
+    pub fn open(&self, app: &App) -> Result<Vec<Value>, Failure> {
+        let messages = self.caller()?.pop_all(&id(app))?;
+        let read = |text: &String| serde_json::from_str(text);
+        messages
+            .iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::Run(format!("{}'s mailbox had {messages:?}: {error}", app.name)))
+    }
+
+    /// Asks for an app's token, as the app does.
+    pub fn register(&self, app: &App) -> Result<String, Failure> {
+        Ok(self.caller()?.register(&id(app))?)
+    }
+
+    /// What the push service says of itself.
+    pub fn report(&self) -> Result<Report, Failure> {
+        let text = self.caller()?.status()?;
+        serde_json::from_str(&text).map_err(|error| Failure::Run(format!("{}: {text}: {error}", self.name)))
+    }
+
+    /// Switches the push service off. It must have shown no more than was waited for.
+    pub fn stop(&mut self) -> Result<(), Failure> {
+        self.stage.stop(&self.name)?;
+        self.check_screen()
+    }
+
+    /// Kills the push service as a crash would. It must have shown no more than was waited for.
+    pub fn kill(&mut self) -> Result<(), Failure> {
+        self.stage.kill(&self.name)?;
+        self.check_screen()
+    }
+
+    fn check_screen(&mut self) -> Result<(), Failure> {
+        let Some(Voice { mut log, mut pictures }) = self.voice.take() else { return Ok(()) };
+        let mut shown = pictures.rest();
+        if matches!(self.screen, Screen::Desktop(_)) {
+            shown.extend(log.rest().into_iter().filter(|line| line.contains("] notification ")));
+        }
+        match shown.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Run(format!("{} showed too much:\n{}", self.name, shown.concat()))),
         }
     }
 
-    fn options(&self) -> Options {
-        let connect = Connect {
-            credential: self.credential.as_bytes().to_vec(),
-            image: IMAGE.into(),
-            levels: [(ChannelId::SYSTEM, self.level)].into(),
-            ..Connect::new(self.id.clone(), KEEPALIVE)
+    fn begin(&mut self, arguments: &[&str], input: &str) -> Result<(), Failure> {
+        let mut command = self.command()?;
+        let Pipes { stdin, stdout, stderr } = self.stage.start(&self.name, command.args(arguments))?;
+        // If it has ended already, what it said tells more.
+        let _ = stdin.expect("piped").write_all(input.as_bytes());
+        let log = Said::lines(&self.name, stderr.expect("piped"), Some(self.stage.log(&self.name)?));
+        let pictures = Said::paragraphs(&self.name, stdout.expect("piped"));
+        self.voice = Some(Voice { log, pictures });
+        self.wait_for_connection()
+    }
+
+    /// Nothing in its environment leads to what belongs to this machine or its user, but for the screen.
+    fn command(&self) -> Result<Command, Failure> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["device", "--state"]).arg(self.place.join("state"));
+        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", &self.place).env("RUST_LOG", "info,lomiri_push=debug");
+        for (name, folder) in [("DATA", "data"), ("CONFIG", "config"), ("CACHE", "cache")] {
+            command.env(format!("XDG_{name}_HOME"), self.place.join(folder));
+            command.env(format!("XDG_{name}_DIRS"), self.place.join("none"));
+        }
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.place.join("none").display()));
+        self.bus.tell(&mut command);
+        match &self.screen {
+            Screen::Story => command.args(["--show", "terminal"]),
+            Screen::Desktop(address) => command.args(["--desktop-bus", address]),
         };
-        Options::new(connect.into())
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command)
     }
 
-    /// Its id.
-    pub fn id(&self) -> &DeviceId {
-        &self.id
+    fn voice(&mut self) -> Result<&mut Voice, Failure> {
+        self.voice.as_mut().ok_or_else(|| Failure::Run(format!("{} is switched off", self.name)))
     }
 
-    /// Goes offline, in order.
-    pub fn disconnect(&mut self) {
-        self.connection.take().into_iter().for_each(Connection::close);
+    fn log(&mut self) -> Result<&mut Said, Failure> {
+        Ok(&mut self.voice()?.log)
     }
 
-    /// Waits until `count` payloads have come in all; acks them.
-    pub fn receive(&mut self, count: usize) -> Result<&[Value], Failure> {
-        let before = self.got.len();
-        while self.got.len() < before + count {
-            let wish = "a message";
-            match self.next(wish)? {
-                Event::Message(message) => self.keep_new(&message),
-                Event::Broadcast(news) => {
-                    self.level = news.level;
-                    self.keep(news.payloads.iter());
-                }
-                event => return Err(self.surprise(wish, &event)),
-            }
-        }
-        Ok(&self.got[before..])
+    fn caller(&self) -> Result<Caller, Failure> {
+        Ok(Caller::connect(&self.bus.address())?)
     }
+}
 
-    /// Waits until the server is gone.
-    pub fn wait_for_end(&mut self) -> Result<(), Failure> {
-        match self.next("the server to be gone")? {
-            Event::Ended(_) => {
-                self.connection = None;
-                Ok(())
-            }
-            event => Err(self.surprise("the server to be gone", &event)),
-        }
-    }
-
-    /// All that has ever arrived, in order.
-    pub fn got(&self) -> &[Value] {
-        &self.got
-    }
-
-    /// An ack that a crash swallowed brings its message again. Phones know it by its id.
-    fn keep_new(&mut self, message: &Message) {
-        let is_new = self.seen.insert(message.id);
-        self.keep(is_new.then_some(&message.payload).into_iter());
-    }
-
-    fn keep<'a>(&mut self, payloads: impl Iterator<Item = &'a Payload>) {
-        let json = |payload: &Payload| serde_json::from_slice(payload.as_bytes()).expect("a payload is JSON");
-        self.got.extend(payloads.map(json));
-        self.connection.iter_mut().for_each(Connection::ack);
-    }
-
-    /// What comes next. That a server which stops says when to come back is no news here.
-    fn next(&mut self, wish: &str) -> Result<Event, Failure> {
-        let until = clock::now() + WAIT_MAX;
-        let mut events =
-            iter::from_fn(|| self.connection.as_mut().and_then(|open| open.next_event(Some(until))));
-        let event = events.find(|event| !matches!(event, Event::Goaway(_)));
-        event.ok_or_else(|| Failure::Run(format!("{}'s phone waited {WAIT_MAX:?} for {wish}", self.name)))
-    }
-
-    fn surprise(&self, wish: &str, event: &Event) -> Failure {
-        Failure::Run(format!("{}'s phone waited for {wish}, and this came: {event:?}", self.name))
-    }
+fn id(app: &App) -> AppId {
+    app.id.parse().expect("an id")
 }

@@ -1,17 +1,19 @@
 //! The story itself: who does what, what must come of it, and how it is told.
 
 use std::collections::HashMap;
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::chatter::{APP, Chatter, LIFE, Note, in_the_future};
+use super::apps::{CHATTER, SETTINGS};
+use super::chatter::{Chatter, LIFE, Note, in_the_future};
+use super::friend::{Arrival, Friend, Person};
 use super::operator::Operator;
-use super::phone::{IMAGE, Phone};
-use super::server::{Addresses, Stage};
+use super::phone::{IMAGE, Screen};
+use super::server::{Addresses, Server};
+use super::stage::Stage;
 use super::teller::{Teller, Tone};
 
 /// How long the short-lived note is worth anything: longer than it takes to kill the server.
@@ -19,8 +21,9 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// A message that expires in the same millisecond may count as alive.
 const SURELY: Duration = Duration::from_millis(20);
 
-const CONFIGURATION: &str =
-    "data_dir = \"data\"\ndelivery_domain = \"localhost\"\ndevice_auth = \"required\"\nshards = 2\n";
+/// Bob's phone lies on the left, Carol's on the right.
+const BOB: Person = Person { name: "Bob", margin: 13, ansi_colour: 36 };
+const CAROL: Person = Person { name: "Carol", margin: 31, ansi_colour: 35 };
 
 const LUNCH: &str = "Lunch at one?";
 const TEN: &str = "Running late: ten minutes.";
@@ -29,83 +32,58 @@ const ICE_CREAM: &str = "Ice cream van outside, quick!";
 const THERE: &str = "Are you there?";
 const ORDER: &str = "Two minutes. Order for me!";
 const DONE: &str = "Done. See you!";
-const UPDATE: &str = "system update 24.04-2";
-
-/// A friend: the phone, and the token by which Chatter reaches it.
-struct Friend {
-    name: &'static str,
-    phone: Phone,
-    token: String,
-}
+/// The update's name, and its build.
+const UPDATE: &str = "24.04-2";
+const UPDATE_BUILD: u64 = 24_042;
 
 struct Play<'a> {
-    stage: &'a Stage,
     teller: &'a Teller,
-    addresses: Addresses,
+    server: Server<'a>,
     operator: Operator,
     chatter: Chatter,
-    bob: Friend,
-    carol: Friend,
+    bob: Friend<'a>,
+    carol: Friend<'a>,
     posted: HashMap<&'static str, Instant>,
 }
 
 /// Plays the story; fails at the first expectation that does not hold.
-pub fn play(stage: &Stage, teller: &Teller) -> Result<(), Failure> {
-    teller.headline("Alice's Chatter: two phones, one push server, and a kill -9.")?;
-    let mut play = Play::begin(stage, teller)?;
+pub fn play(stage: &Stage, teller: &Teller, screen: &Screen) -> Result<(), Failure> {
+    teller.headline("Alice's Chatter: one push server, two phones, and kill -9, twice.")?;
+    let mut play = Play::begin(stage, teller, screen)?;
     play.bob_writes_while_carol_is_online()?;
     play.bob_writes_while_carol_is_offline()?;
     play.an_update_is_announced()?;
     play.the_server_dies_and_comes_back()?;
     play.the_ice_cream_van_leaves()?;
     play.carol_comes_back()?;
+    play.her_push_service_dies_and_comes_back()?;
     play.carol_answers()?;
     play.nothing_else_came()?;
     play.the_server_stops()
 }
 
 impl<'a> Play<'a> {
-    fn begin(stage: &'a Stage, teller: &'a Teller) -> Result<Play<'a>, Failure> {
-        fs::write(stage.path("lomiri-push.toml"), CONFIGURATION)?;
-        let addresses = stage.start_server(None)?;
-        let Addresses { devices, http } = addresses;
+    fn begin(stage: &'a Stage, teller: &'a Teller, screen: &Screen) -> Result<Play<'a>, Failure> {
+        let server = Server::start(stage)?;
+        let Addresses { devices, http } = server.addresses;
         let line = format!("Alice starts a push server: phones on {devices}, app servers on {http}.");
         let details = json!({ "devices": devices.to_string(), "http": http.to_string() });
         teller.tell("server_started", Tone::Plain, &line, &details)?;
-
         let operator = Operator::new(http, &stage.path("data"))?;
-        let bob = Friend::new("Bob", teller, &operator)?;
-        let carol = Friend::new("Carol", teller, &operator)?;
+        let bob = Friend::new(BOB, stage, teller, &operator, screen)?;
+        let carol = Friend::new(CAROL, stage, teller, &operator, screen)?;
         let chatter = Chatter::new(http);
-        let line = "Chatter has a token for Bob's phone, and one for Carol's.";
-        teller.tell(
-            "registered",
-            Tone::Plain,
-            line,
-            &json!({ "devices": [bob.phone.id().as_str(), carol.phone.id().as_str()] }),
-        )?;
-
-        let posted = HashMap::new();
-        let mut play = Play { stage, teller, addresses, operator, chatter, bob, carol, posted };
-        play.bob.connect(teller, devices, "is connected")?;
-        play.carol.connect(teller, devices, "is connected")?;
-        Ok(play)
+        Ok(Play { teller, server, operator, chatter, bob, carol, posted: HashMap::new() })
     }
 
     fn bob_writes_while_carol_is_online(&mut self) -> Result<(), Failure> {
         self.bob_writes(&Note::new("Bob", LUNCH), "")?;
+        self.carol_notices(LUNCH)?;
         self.carol_reads(&[LUNCH])
     }
 
     fn bob_writes_while_carol_is_offline(&mut self) -> Result<(), Failure> {
-        self.carol.phone.disconnect();
-        self.teller.tell(
-            "offline",
-            Tone::Plain,
-            "Carol's phone goes offline.",
-            &json!({ "who": "Carol" }),
-        )?;
-
+        self.carol.goes_offline("Carol's phone goes offline.")?;
         self.bob_writes(&Note { tag: Some("eta"), ..Note::new("Bob", TEN) }, "")?;
         self.bob_writes(&Note { tag: Some("eta"), ..Note::new("Bob", FIVE) }, "")?;
         let line = format!("That replaces “{TEN}”");
@@ -116,24 +94,24 @@ impl<'a> Play<'a> {
     fn an_update_is_announced(&mut self) -> Result<(), Failure> {
         self.operator.broadcast(&update(), &in_the_future(LIFE))?;
         self.posted.insert(UPDATE, Instant::now());
-        let line = format!("The operator tells every phone: {UPDATE}.");
+        let line = format!("The operator tells every phone: there is a system update, {UPDATE}.");
         let details = json!({ "from": "operator", "to": "everyone", "text": UPDATE });
         self.teller.tell("accepted", Tone::Plain, &line, &details)?;
-        self.bob.expect(&[update()])?;
-        self.tell_update("Bob")
+        self.bob.notices(&self.arrival_of_update())?;
+        self.bob.opens(&SETTINGS, &[update()])?;
+        self.bob.tell_delivered(UPDATE, "Bob knows of the update.", self.posted[UPDATE])
     }
 
     fn the_server_dies_and_comes_back(&mut self) -> Result<(), Failure> {
-        self.stage.kill_server()?;
+        self.server.kill()?;
         self.teller.tell("server_killed", Tone::Blow, "The server is killed (kill -9).", &json!({}))?;
-        self.bob.phone.wait_for_end()?;
-
+        self.bob.loses_the_server()?;
         let began = Instant::now();
-        self.addresses = self.stage.start_server(Some(self.addresses))?;
+        self.server.restart()?;
         let took_ms = began.elapsed().as_millis() as u64;
         let line = format!("The server is started again on the same data, and is back in {took_ms} ms.");
         self.teller.tell("server_restarted", Tone::Plain, &line, &json!({ "took_ms": took_ms }))?;
-        self.bob.connect(self.teller, self.addresses.devices, "is connected again")?;
+        self.bob.finds_the_server()?;
         self.bob_writes(&Note::new("Bob", THERE), "")
     }
 
@@ -145,9 +123,16 @@ impl<'a> Play<'a> {
     }
 
     fn carol_comes_back(&mut self) -> Result<(), Failure> {
-        self.carol.connect(self.teller, self.addresses.devices, "is back")?;
-        self.carol.expect(&[update()])?;
-        self.tell_update("Carol")?;
+        self.carol.comes_back()?;
+        self.carol.notices(&self.arrival_of_update())?;
+        self.carol_notices(FIVE)?;
+        self.carol_notices(THERE)
+    }
+
+    fn her_push_service_dies_and_comes_back(&mut self) -> Result<(), Failure> {
+        self.carol.crashes()?;
+        self.carol.opens(&SETTINGS, &[update()])?;
+        self.carol.tell_delivered(UPDATE, "Carol knows of the update.", self.posted[UPDATE])?;
         self.carol_reads(&[FIVE, THERE])
     }
 
@@ -156,31 +141,28 @@ impl<'a> Play<'a> {
         self.posted.insert(note.text, Instant::now());
         self.chatter.send(&self.bob.token, &note)?;
         self.tell_accepted(&note, "Bob", "")?;
-        self.bob.expect(&[note.payload()])?;
-        self.tell_read("Bob", note.text)?;
+        self.bob.notices(&self.arrival(ORDER))?;
+        self.bob.opens(&CHATTER, &[note.payload()])?;
+        self.bob.tell_delivered(ORDER, &format!("Bob reads “{ORDER}”"), self.posted[ORDER])?;
         self.bob_writes(&Note::new("Bob", DONE), "")?;
+        self.carol_notices(DONE)?;
         self.carol_reads(&[DONE])
     }
 
     /// Deliveries keep their order, so whatever came too much would have come before the last notes.
-    fn nothing_else_came(&self) -> Result<(), Failure> {
-        let note = |text| Note::new("Bob", text).payload();
-        let carols = [note(LUNCH), update(), note(FIVE), note(THERE), note(DONE)];
-        let bobs = [update(), Note::new("Carol", ORDER).payload()];
-        check("Carol's phone", self.carol.phone.got(), &carols)?;
-        check("Bob's phone", self.bob.phone.got(), &bobs)?;
-        let line = "Each came once and in order; what was replaced or has expired never came.";
-        let details = json!({ "carol": carols.len(), "bob": bobs.len() });
+    fn nothing_else_came(&mut self) -> Result<(), Failure> {
+        self.bob.has_nothing_more(&[&CHATTER, &SETTINGS])?;
+        self.carol.has_nothing_more(&[&CHATTER, &SETTINGS])?;
+        self.bob.goes_offline("Bob switches off his phone.")?;
+        self.carol.goes_offline("Carol switches off hers.")?;
+        let line =
+            "Each came once and in order, and was shown once; what was replaced or has expired never came.";
+        let details = json!({ "carol": self.carol.found, "bob": self.bob.found });
         self.teller.tell("verified", Tone::Good, line, &details)
     }
 
-    fn the_server_stops(&mut self) -> Result<(), Failure> {
-        let status = self.stage.stop_server()?;
-        if !status.success() {
-            return Err(Failure::Run(format!("the server was asked to stop, and ended with {status}")));
-        }
-        self.bob.phone.wait_for_end()?;
-        self.carol.phone.wait_for_end()?;
+    fn the_server_stops(&self) -> Result<(), Failure> {
+        self.server.stop()?;
         self.teller.tell("server_stopped", Tone::Plain, "Alice stops the server.", &json!({}))
     }
 
@@ -190,75 +172,34 @@ impl<'a> Play<'a> {
         self.tell_accepted(note, "Carol", remark)
     }
 
-    fn carol_reads(&mut self, texts: &[&'static str]) -> Result<(), Failure> {
-        let expected: Vec<Value> = texts.iter().map(|text| Note::new("Bob", text).payload()).collect();
-        self.carol.expect(&expected)?;
-        texts.iter().try_for_each(|text| self.tell_read("Carol", text))
-    }
-
     fn tell_accepted(&self, note: &Note, to: &str, remark: &str) -> Result<(), Failure> {
         let line = format!("{} writes to {to}: “{}”{remark}", note.from, note.text);
         let details = json!({ "from": note.from, "to": to, "text": note.text, "tag": note.tag });
         self.teller.tell("accepted", Tone::Plain, &line, &details)
     }
 
-    fn tell_read(&self, to: &str, text: &str) -> Result<(), Failure> {
-        let after_ms = self.ms_since_posted(text);
-        let line = format!("{to} reads “{text}”, {} after it was written.", in_words(after_ms));
-        let details = json!({ "to": to, "text": text, "after_ms": after_ms });
-        self.teller.tell("delivered", Tone::Good, &line, &details)
+    fn carol_notices(&mut self, text: &'static str) -> Result<(), Failure> {
+        self.carol.notices(&self.arrival(text))
     }
 
-    fn tell_update(&self, to: &str) -> Result<(), Failure> {
-        let after_ms = self.ms_since_posted(UPDATE);
-        let line = format!("{to}'s phone hears of the update.");
-        let details = json!({ "to": to, "text": UPDATE, "after_ms": after_ms });
-        self.teller.tell("delivered", Tone::Good, &line, &details)
+    fn carol_reads(&mut self, texts: &[&'static str]) -> Result<(), Failure> {
+        let expected: Vec<Value> = texts.iter().map(|text| Note::new("Bob", text).payload()).collect();
+        self.carol.opens(&CHATTER, &expected)?;
+        let tell = |text: &&str| {
+            self.carol.tell_delivered(text, &format!("Carol reads “{text}”"), self.posted[text])
+        };
+        texts.iter().try_for_each(tell)
     }
 
-    fn ms_since_posted(&self, text: &str) -> u64 {
-        self.posted[text].elapsed().as_millis() as u64
-    }
-}
-
-impl Friend {
-    /// The phone is enrolled by a code from the operator, and asks for a token, which Chatter gets.
-    fn new(name: &'static str, teller: &Teller, operator: &Operator) -> Result<Friend, Failure> {
-        let phone = Phone::enrol(name, &operator.code_for(&name.to_lowercase())?)?;
-        let line = format!("{name} types a one-time code into a phone: it is {name}'s now.");
-        let details = json!({ "who": name, "device": phone.id().as_str() });
-        teller.tell("enrolled", Tone::Plain, &line, &details)?;
-        let token = phone.register(operator.http(), APP)?;
-        Ok(Friend { name, phone, token })
+    fn arrival(&self, text: &'static str) -> Arrival {
+        Arrival { app: &CHATTER, sight: text, posted: self.posted[text] }
     }
 
-    fn connect(&mut self, teller: &Teller, addr: std::net::SocketAddr, how: &str) -> Result<(), Failure> {
-        self.phone.connect(addr)?;
-        let line = format!("{}'s phone {how}.", self.name);
-        teller.tell("connected", Tone::Plain, &line, &json!({ "who": self.name }))
-    }
-
-    /// Waits for exactly these, in this order.
-    fn expect(&mut self, expected: &[Value]) -> Result<(), Failure> {
-        let got = self.phone.receive(expected.len())?;
-        check(&format!("{}'s phone", self.name), got, expected)
-    }
-}
-
-fn in_words(ms: u64) -> String {
-    match ms {
-        0 => "less than a millisecond".to_owned(),
-        _ => format!("{ms} ms"),
+    fn arrival_of_update(&self) -> Arrival {
+        Arrival { app: &SETTINGS, sight: UPDATE, posted: self.posted[UPDATE] }
     }
 }
 
 fn update() -> Value {
-    json!({ IMAGE: [UPDATE] })
-}
-
-fn check(whose: &str, got: &[Value], expected: &[Value]) -> Result<(), Failure> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(Failure::Run(format!("{whose} should have got {}, and got {}", json!(expected), json!(got))))
+    json!({ IMAGE: [UPDATE_BUILD, UPDATE] })
 }

@@ -1,6 +1,8 @@
 //! Tells the demo's steps, each with its time: as lines that a person enjoys, or as one JSON object a
 //! line. Knows nothing of the story.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::env;
 use std::io::{self, IsTerminal};
 use std::time::Instant;
@@ -14,6 +16,8 @@ use crate::cli::{Failure, say};
 pub struct Teller {
     began: Instant,
     form: Form,
+    /// What people know by now.
+    explained: RefCell<HashSet<String>>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,7 +52,8 @@ impl Teller {
     pub fn new(json: bool) -> Teller {
         let colours_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let coloured = io::stdout().is_terminal() && !colours_unwanted;
-        Teller { began: Instant::now(), form: if json { Form::Json } else { Form::Lines { coloured } } }
+        let form = if json { Form::Json } else { Form::Lines { coloured } };
+        Teller { began: Instant::now(), form, explained: RefCell::default() }
     }
 
     /// A line without a time, for people only.
@@ -57,6 +62,24 @@ impl Teller {
             Form::Json => Ok(()),
             Form::Lines { coloured: true } => say(&format!("\x1b[1m{line}\x1b[0m\n")),
             Form::Lines { coloured: false } => say(&format!("{line}\n")),
+        }
+    }
+
+    /// A picture of some lines, so many characters from the left, for people only.
+    pub fn draw(&self, picture: &str, margin: usize, ansi_colour: u8) -> Result<(), Failure> {
+        let Form::Lines { coloured } = self.form else { return Ok(()) };
+        let (on, off) =
+            if coloured { (format!("\x1b[{ansi_colour}m"), "\x1b[0m") } else { Default::default() };
+        let space = " ".repeat(margin);
+        picture.lines().try_for_each(|line| say(&format!("{space}{on}{line}{off}")))
+    }
+
+    /// One step that is explained to people when it happens first, and told to programs each time.
+    pub fn explain(&self, step: &str, line: &str, details: &Value) -> Result<(), Failure> {
+        let is_new = self.explained.borrow_mut().insert(step.to_owned());
+        match (&self.form, is_new) {
+            (Form::Lines { .. }, false) => Ok(()),
+            _ => self.tell(step, Tone::Plain, line, details),
         }
     }
 

@@ -83,7 +83,7 @@ fn given(argument: &str) -> Result<String, Failure> {
 
 /// Gives the code to the server that it names, and to no other. What comes of it is to be stored before the
 /// connection is closed.
-pub(in crate::cli) fn trade(
+fn trade(
     code: &EnrolmentCode,
     server: &ServerAddress,
     name: &str,

@@ -5,5 +5,5 @@ mod connecting;
 mod crashes;
 mod helpers;
 mod life;
-mod notes;
+pub mod notes;
 mod rig;
