@@ -19,7 +19,8 @@
 //!
 //! A crash repeats what stands before the last write and nothing behind it: what is Raw has its helper once
 //! more, and what was Ready is announced once more. Between that write and the call that shows a
-//! notification, a crash costs the bubble, never the message.
+//! notification, a crash costs the bubble, never the message. Between a call that shows or takes away a bubble and
+//! the write beside it, a crash leaves a bubble that is in no shade: its user can close it, its app cannot.
 
 pub mod app;
 pub mod helping;
@@ -41,7 +42,7 @@ use crate::session::device::{Broadcast, Message};
 use helping::Helping;
 use mailbox::{Entry, Mailbox, Origin, Stage, Taken, Write};
 use notification::{Emblem, Notification, Output};
-use shade::{Note, Shade};
+use shade::{BubbleId, Note, Shade};
 
 pub use tally::Tally;
 
@@ -79,6 +80,7 @@ struct Presenting {
     app: AppId,
     tag: String,
     persist: bool,
+    url: Option<String>,
     message: Option<MessageId>,
     call: Option<CallId>,
 }
@@ -131,7 +133,7 @@ pub enum Command {
     /// Take a bubble away.
     Withdraw {
         /// Which.
-        bubble: u32,
+        bubble: BubbleId,
     },
     /// Show this number at an app's icon.
     Count {
@@ -173,10 +175,10 @@ pub enum Reply {
 }
 
 /// What the user got to see of a presentation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presented {
     /// By what the notification server knows the bubble, if there is one.
-    pub bubble: Option<u32>,
+    pub bubble: Option<BubbleId>,
     /// Whether the user was to notice anything.
     pub is_shown: bool,
     /// Whether it may be listed as staying.
@@ -238,13 +240,13 @@ impl Service {
     /// A presentation has ended.
     pub fn handle_presented(&mut self, number: u64, presented: Presented) {
         let Some(presenting) = self.presenting.remove(&number) else { return };
-        let Presenting { app, tag, persist, message, call } = presenting;
+        let Presenting { app, tag, persist, url, message, call } = presenting;
         let Presented { bubble, is_shown, is_listed } = presented;
-        let note = Note { app: app.clone(), tag, bubble, message };
+        let note = Note { app: app.clone(), tag, bubble, url, message };
         if persist && is_listed {
             let gone = self.shade.add(note);
-            self.withdraw(&gone);
-        } else if bubble.is_some() {
+            self.withdraw(gone);
+        } else if note.bubble.is_some() {
             self.float(note);
         }
         if is_shown {
@@ -254,14 +256,14 @@ impl Service {
     }
 
     /// The user has opened a notification.
-    pub fn handle_activated(&mut self, bubble: u32) {
+    pub fn handle_activated(&mut self, bubble: &BubbleId) {
         if let Some(note) = self.take_note(bubble) {
             self.tell(note.message, Outcome::Opened);
         }
     }
 
     /// The user has dismissed a notification.
-    pub fn handle_dismissed(&mut self, bubble: u32) {
+    pub fn handle_dismissed(&mut self, bubble: &BubbleId) {
         self.take_note(bubble);
     }
 
@@ -297,8 +299,9 @@ impl Service {
     /// Takes away what an app has in the shade with one of these tags; without tags, all of it.
     pub fn clear_persistent(&mut self, call: CallId, app: &AppId, tags: &[String]) {
         let gone = self.shade.clear(app, tags);
-        self.withdraw(&gone);
-        self.reply(call, Reply::Count(gone.len() as u32));
+        let count = gone.len() as u32;
+        self.withdraw(gone);
+        self.reply(call, Reply::Count(count));
     }
 
     /// A number for an app's icon.
@@ -337,6 +340,11 @@ impl Service {
     /// What waits for apps, what has come, and how far channels were followed.
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    /// The notifications that stay.
+    pub fn shade(&self) -> &Shade {
+        &self.shade
     }
 
     /// What has come today.
@@ -434,9 +442,10 @@ impl Service {
         let Some(notification) = notification else { return self.announce(app, call) };
         let number = self.next_presentation;
         self.next_presentation += 1;
-        let (tag, persist) =
-            (notification.tag.clone(), notification.card.as_ref().is_some_and(|card| card.persist));
-        self.presenting.insert(number, Presenting { app: app.clone(), tag, persist, message, call });
+        let (tag, card) = (notification.tag.clone(), notification.card.as_ref());
+        let persist = card.is_some_and(|card| card.persist);
+        let url = card.and_then(presentation::url_of).map(Into::into);
+        self.presenting.insert(number, Presenting { app: app.clone(), tag, persist, url, message, call });
         self.commands.push_back(Command::Present { number, app, notification });
     }
 
@@ -457,8 +466,8 @@ impl Service {
         }
     }
 
-    fn withdraw(&mut self, notes: &[Note]) {
-        let bubbles = notes.iter().filter_map(|note| note.bubble);
+    fn withdraw(&mut self, notes: Vec<Note>) {
+        let bubbles = notes.into_iter().filter_map(|note| note.bubble);
         self.commands.extend(bubbles.map(|bubble| Command::Withdraw { bubble }));
     }
 
@@ -470,8 +479,8 @@ impl Service {
         self.bubbles.push_back(note);
     }
 
-    fn take_note(&mut self, bubble: u32) -> Option<Note> {
-        let floating = self.bubbles.iter().position(|note| note.bubble == Some(bubble));
+    fn take_note(&mut self, bubble: &BubbleId) -> Option<Note> {
+        let floating = self.bubbles.iter().position(|note| note.bubble.as_ref() == Some(bubble));
         match floating {
             Some(place) => self.bubbles.remove(place),
             None => self.shade.dismiss(bubble),

@@ -156,11 +156,16 @@ impl Bubble {
             summary,
             body: lines(&card.body, BODY_CHARS_MAX),
             icon: line(&card.icon, card.icon.len()),
-            url: card.actions.first().filter(|url| is_url(url)).cloned(),
+            url: url_of(card).map(Into::into),
             pops_up,
             stays,
         })
     }
+}
+
+/// What a click on `card` opens: its first action, if that is a URL.
+pub fn url_of(card: &Card) -> Option<&str> {
+    card.actions.first().map(String::as_str).filter(|url| is_url(url))
 }
 
 /// Whether `text` names what to open it with (RFC 3986, section 3.1), and nothing that could break out of a

@@ -2,6 +2,7 @@
 //! lists them. It says what is to be written, and knows no notification server.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use crate::base::{AppId, MessageId};
 
 /// Notifications of one app that stay, at most: older ones make room.
 pub const PER_APP_MAX: usize = 20;
+/// Longest URL that is known after a restart, in bytes: what browsers take at least. Longer ones would fill the file.
+const URL_BYTES_MAX: usize = 8_000;
 /// What the file says of its form.
 const VERSION: u8 = 1;
 
@@ -19,6 +22,16 @@ pub struct Shade {
     is_stale: bool,
 }
 
+/// A bubble. Numbers are their notification server's own: another one, and the same one after a restart, may give
+/// them to the bubbles of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BubbleId {
+    /// The server in this one life of it, by a name that nothing else ever has.
+    pub server: Arc<str>,
+    /// What it calls the bubble.
+    pub number: u32,
+}
+
 /// A notification that was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -26,8 +39,10 @@ pub struct Note {
     pub app: AppId,
     /// By what the app knows it. May be empty.
     pub tag: String,
-    /// By what whoever shows it knows it, as long as that is the one that showed it: not after a restart.
-    pub bubble: Option<u32>,
+    /// By what whoever shows it knows it.
+    pub bubble: Option<BubbleId>,
+    /// What a click on it opens.
+    pub url: Option<String>,
     /// Which message it tells of, if one came from the server.
     pub message: Option<MessageId>,
 }
@@ -44,6 +59,10 @@ struct NoteText {
     tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bubble: Option<(String, u32)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
 }
 
 impl Shade {
@@ -85,6 +104,11 @@ impl Shade {
         gone
     }
 
+    /// All of them, oldest first.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.notes.iter()
+    }
+
     /// Those of an app, oldest first.
     pub fn of<'a>(&'a self, app: &'a AppId) -> impl Iterator<Item = &'a Note> {
         self.notes.iter().filter(move |note| note.app == *app)
@@ -95,9 +119,9 @@ impl Shade {
         self.remove(|note| note.app == *app && (tags.is_empty() || tags.contains(&note.tag)))
     }
 
-    /// Takes away the one that the notification server knew by this.
-    pub fn dismiss(&mut self, bubble: u32) -> Option<Note> {
-        self.remove(|note| note.bubble == Some(bubble)).pop()
+    /// Takes away the one that the notification server knows by this.
+    pub fn dismiss(&mut self, bubble: &BubbleId) -> Option<Note> {
+        self.remove(|note| note.bubble.as_ref() == Some(bubble)).pop()
     }
 
     fn remove(&mut self, is_gone: impl Fn(&Note) -> bool) -> Vec<Note> {
@@ -117,12 +141,15 @@ impl NoteText {
             app: note.app.to_string(),
             tag: note.tag.clone(),
             message: note.message.map(|id| id.to_string()),
+            bubble: note.bubble.as_ref().map(|bubble| (bubble.server.to_string(), bubble.number)),
+            url: note.url.clone().filter(|url| url.len() <= URL_BYTES_MAX),
         }
     }
 
     fn note(self) -> Option<Note> {
         let message = self.message.map(|id| id.parse()).transpose().ok()?;
-        Some(Note { app: self.app.parse().ok()?, tag: self.tag, bubble: None, message })
+        let bubble = self.bubble.map(|(server, number)| BubbleId { server: server.into(), number });
+        Some(Note { app: self.app.parse().ok()?, tag: self.tag, bubble, url: self.url, message })
     }
 }
 
@@ -130,8 +157,13 @@ impl NoteText {
 mod tests {
     use super::*;
 
-    fn note(app: &str, tag: &str, bubble: u32) -> Note {
-        Note { app: app.parse().expect("valid"), tag: tag.into(), bubble: Some(bubble), message: None }
+    fn bubble(number: u32) -> BubbleId {
+        BubbleId { server: "bus :1.5".into(), number }
+    }
+
+    fn note(app: &str, tag: &str, number: u32) -> Note {
+        let (app, bubble) = (app.parse().expect("valid"), Some(bubble(number)));
+        Note { app, tag: tag.into(), bubble, url: Some("chat:1".into()), message: None }
     }
 
     fn tags(shade: &Shade, app: &str) -> Vec<String> {
@@ -168,7 +200,9 @@ mod tests {
         let mut shade = Shade::default();
         shade.add(note("_a", "x", 1));
         shade.add(note("_a", "y", 2));
-        assert_eq!(shade.dismiss(2), Some(note("_a", "y", 2)));
+        assert_eq!(shade.dismiss(&bubble(2)), Some(note("_a", "y", 2)));
+        let of_another_server = BubbleId { server: "bus :1.6".into(), number: 1 };
+        assert_eq!(shade.dismiss(&of_another_server), None);
         assert_eq!(tags(&shade, "_a"), ["x"]);
     }
 
@@ -181,12 +215,31 @@ mod tests {
         let file = shade.poll_write().expect("something has changed");
         assert!(shade.is_settled());
         let mut shade = Shade::restore(&file);
+        assert_eq!(shade.notes().nth(1), Some(&note("_a", "y", 1)));
         let app: AppId = "_a".parse().expect("valid");
         assert_eq!(shade.clear(&app, &["y".into(), "none".into()]).len(), 1);
-        assert_eq!(shade.dismiss(2), None, "whoever knew it by that is gone");
         assert!(!shade.is_settled());
-        let left: Vec<String> = shade.clear(&app, &[]).into_iter().map(|note| note.tag).collect();
-        assert_eq!(left, ["x", "z"]);
+        assert_eq!(shade.dismiss(&bubble(2)), Some(note("_a", "z", 2)));
+        assert_eq!(shade.clear(&app, &[]), [note("_a", "x", 0)]);
         assert!(Shade::restore(b"{").notes.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_of_bubbles_is_read() {
+        let file = br#"{"version":1,"notes":[{"app":"_a","tag":"x"}]}"#;
+        let shade = Shade::restore(file);
+        let expected = Note { bubble: None, url: None, ..note("_a", "x", 0) };
+        assert_eq!(shade.notes().collect::<Vec<_>>(), [&expected]);
+    }
+
+    #[test]
+    fn a_url_that_would_fill_the_file_is_not_known_after_a_restart() {
+        let mut shade = Shade::default();
+        for (tag, length) in [("short", URL_BYTES_MAX), ("long", URL_BYTES_MAX + 1)] {
+            shade.add(Note { url: Some("x".repeat(length)), ..note("_a", tag, 1) });
+        }
+        let shade = Shade::restore(&shade.poll_write().expect("something has changed"));
+        let known: Vec<bool> = shade.notes().map(|note| note.url.is_some()).collect();
+        assert_eq!(known, [true, false]);
     }
 }

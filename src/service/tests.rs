@@ -35,7 +35,8 @@ fn output(message: Option<&str>, card: Option<Card>) -> Output {
 }
 
 fn card(persist: bool) -> Card {
-    Card { summary: "Bob".into(), popup: true, persist, ..Card::default() }
+    let actions = vec!["chat:1".into()];
+    Card { summary: "Bob".into(), actions, popup: true, persist, ..Card::default() }
 }
 
 /// A device: the service, its folder, and a rim that does what it is told.
@@ -100,6 +101,10 @@ fn receipt(number: u64, outcome: Outcome) -> Command {
     Command::Tell(Receipt { message: message(number, CHATTER).id, outcome })
 }
 
+fn bubble(number: u32) -> BubbleId {
+    BubbleId { server: "bus :1.5".into(), number }
+}
+
 fn announce() -> Command {
     Command::Announce { app: app() }
 }
@@ -112,7 +117,9 @@ fn a_message_is_stored_helped_shown_announced_and_popped() {
     let presented = device.work(100);
     let [Command::Present { number, notification, .. }] = &presented[..] else { panic!("{presented:?}") };
     assert_eq!(notification.tag, "bob");
-    device.service.handle_presented(*number, Presented { bubble: Some(9), is_shown: true, is_listed: true });
+    device
+        .service
+        .handle_presented(*number, Presented { bubble: Some(bubble(9)), is_shown: true, is_listed: true });
     assert_eq!(device.work(100), [receipt(1, Outcome::Shown), announce()]);
     assert_eq!(device.pop(), ["[1]"]);
     assert_eq!(device.done.last(), Some(&receipt(1, Outcome::Opened)));
@@ -196,7 +203,7 @@ fn follow(service: &mut Service, command: &Command, presentations: &mut usize) {
         }
         Command::Present { number, .. } => {
             *presentations += 1;
-            let presented = Presented { bubble: Some(1), is_shown: true, is_listed: true };
+            let presented = Presented { bubble: Some(bubble(1)), is_shown: true, is_listed: true };
             service.handle_presented(*number, presented);
         }
         _ => {}
@@ -217,15 +224,15 @@ fn an_app_that_is_gone_gets_nothing_and_its_token_dies() {
 #[test]
 fn what_stays_is_listed_after_a_restart_and_goes_when_its_app_or_its_user_says_so() {
     let mut device = Device::new();
-    for (number, bubble) in [(1, 11), (2, 12)] {
+    for (number, shown) in [(1, bubble(11)), (2, bubble(12))] {
         device.come(number);
         device.service.handle_helped(number, Some(output(None, Some(card(true)))));
         device.work(100);
-        let presented = Presented { bubble: Some(bubble), is_shown: true, is_listed: true };
+        let presented = Presented { bubble: Some(shown), is_shown: true, is_listed: true };
         device.service.handle_presented(number, presented);
         device.work(100);
     }
-    assert!(device.done.contains(&Command::Withdraw { bubble: 11 }), "the tag is the same");
+    assert!(device.done.contains(&Command::Withdraw { bubble: bubble(11) }), "the tag is the same");
     let mut device = device.restart();
     device.service.list_persistent(1, &app());
     let list = |tags: &[&str]| {
@@ -235,7 +242,7 @@ fn what_stays_is_listed_after_a_restart_and_goes_when_its_app_or_its_user_says_s
     assert_eq!(device.work(100), [list(&["bob"])]);
     device.service.clear_persistent(1, &app(), &["bob".into()]);
     let count = Command::Reply { call: 1, reply: Reply::Count(1) };
-    assert_eq!(device.work(100), [count]);
+    assert_eq!(device.work(100), [Command::Withdraw { bubble: bubble(12) }, count]);
     device.service.list_persistent(1, &app());
     assert_eq!(device.work(100), [list(&[])]);
 }
@@ -246,12 +253,30 @@ fn a_bubble_that_is_opened_is_told_to_the_server_once() {
     device.come(1);
     device.service.handle_helped(1, Some(output(None, Some(card(false)))));
     device.work(100);
-    device.service.handle_presented(1, Presented { bubble: Some(5), is_shown: true, is_listed: true });
+    device
+        .service
+        .handle_presented(1, Presented { bubble: Some(bubble(5)), is_shown: true, is_listed: true });
     device.work(100);
     for told in [1, 0] {
-        device.service.handle_activated(5);
+        device.service.handle_activated(&bubble(5));
         assert_eq!(device.work(100).len(), told);
     }
+}
+
+#[test]
+fn a_note_that_stays_is_opened_after_a_restart_as_before() {
+    let mut device = Device::new();
+    device.come(1);
+    device.service.handle_helped(1, Some(output(None, Some(card(true)))));
+    device.work(100);
+    let presented = Presented { bubble: Some(bubble(5)), is_shown: true, is_listed: true };
+    device.service.handle_presented(1, presented);
+    device.work(100);
+    let mut device = device.restart();
+    let note = device.service.shade().notes().next().expect("it stays");
+    assert_eq!((&note.bubble, note.url.as_deref()), (&Some(bubble(5)), Some("chat:1")));
+    device.service.handle_activated(&bubble(5));
+    assert_eq!(device.work(100), [receipt(1, Outcome::Opened)]);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::blocking::connection::Builder;
 use zbus::blocking::{Connection, MessageIterator};
 use zbus::message::{Message, Type as MessageType};
-use zbus::zvariant::{OwnedObjectPath, OwnedValue, Type};
+use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Type};
 
 /// How long anything may take that should come at once: only what is broken takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +38,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Who called, by a name that nobody else can have.
+    pub fn sender(&self) -> String {
+        self.message.header().sender().expect("a bus says so").to_string()
+    }
+
     /// What it was called with.
     pub fn body<T: DeserializeOwned + Type>(&self) -> T {
         self.message.body().deserialize().expect("the documented types")
@@ -61,12 +67,15 @@ impl Fake {
         let (own, mut answer) = (connection.clone(), answer);
         thread::spawn(move || {
             for call in messages.map_while(Result::ok).filter_map(call_of) {
-                reply(&own, &call, answer(&call));
+                let (message, answer) = (call.message.clone(), answer(&call));
+                // Whoever has the answer can count on the note.
                 let _ = noted.send(call);
+                reply(&own, &message, answer);
             }
         });
         for name in names {
-            connection.request_name(*name).expect("a free name");
+            // Nobody else has it, or it comes when whoever has it has gone.
+            connection.request_name_with_flags(*name, Default::default()).expect("a name");
         }
         Fake { connection, calls }
     }
@@ -89,9 +98,18 @@ impl Fake {
     }
 
     /// Says something of its own accord, to everybody.
-    pub fn signal(&self, member: &str, body: &(impl serde::Serialize + zbus::zvariant::DynamicType)) {
+    pub fn signal(&self, member: &str, body: &(impl Serialize + DynamicType)) {
+        self.say(None, member, body);
+    }
+
+    /// Says something of its own accord, to one alone, who need not have asked for it.
+    pub fn signal_to(&self, listener: &str, member: &str, body: &(impl Serialize + DynamicType)) {
+        self.say(Some(listener), member, body);
+    }
+
+    fn say(&self, listener: Option<&str>, member: &str, body: &(impl Serialize + DynamicType)) {
         let (path, interface) = ("/org/freedesktop/Notifications", "org.freedesktop.Notifications");
-        self.connection.emit_signal(None::<&str>, path, interface, member, body).expect("a bus");
+        self.connection.emit_signal(listener, path, interface, member, body).expect("a bus");
     }
 }
 
@@ -108,8 +126,8 @@ fn call_of(message: Message) -> Option<Call> {
     is_call.then(|| Call { member, path, message: message.clone() })
 }
 
-fn reply(connection: &Connection, call: &Call, answer: Answer) {
-    let header = call.message.header();
+fn reply(connection: &Connection, call: &Message, answer: Answer) {
+    let header = call.header();
     let sent = match answer {
         Answer::Done => connection.reply(&header, &()),
         Answer::Texts(texts) => connection.reply(&header, &texts),

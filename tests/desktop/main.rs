@@ -4,6 +4,7 @@
 
 mod bubbles;
 mod demo;
+mod earlier;
 mod fake;
 mod faults;
 mod mock;

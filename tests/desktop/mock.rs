@@ -2,7 +2,6 @@
 
 use std::process::{Child, Command, Stdio};
 
-use lomiri_push::device::presenter::Told;
 use lomiri_push::service::notification::Card;
 
 use super::fake::PATIENCE;
@@ -68,7 +67,8 @@ fn a_server_of_others_shows_what_came_and_tells_of_clicks() {
     let Some(_mock) = Mock::start(address) else { return };
     let card = Card { body: "Tea & <cake>?".into(), icon: "mail-unread".into(), ..card("Alice") };
     stage.present(1, tagged("", card));
-    assert_eq!(stage.presented(), Some(1));
+    let bubble = stage.shown().expect("a bubble");
+    assert_eq!(bubble.number, 1);
 
     let shown = call(address, "org.freedesktop.DBus.Mock.GetMethodCalls", &["Notify"]);
     for part in
@@ -78,8 +78,8 @@ fn a_server_of_others_shows_what_came_and_tells_of_clicks() {
     }
     let click = ["org.freedesktop.Notifications", "ActionInvoked", "us", "[<uint32 1>, <'default'>]"];
     call(address, "org.freedesktop.DBus.Mock.EmitSignal", &click);
-    assert_eq!(stage.told(), Told::Activated { bubble: 1, url: "https://chat.example/1".into() });
-    stage.presenter.withdraw(1).expect("room");
+    assert_eq!(stage.activated(), (1, "https://chat.example/1".into()));
+    stage.presenter.withdraw(bubble).expect("room");
     stage.present(2, tagged("", super::stage::card("Carol")));
     assert_eq!(stage.presented(), Some(2));
     let closed = call(address, "org.freedesktop.DBus.Mock.GetMethodCalls", &["CloseNotification"]);

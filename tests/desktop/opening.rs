@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use lomiri_push::device::presenter::Told;
 use lomiri_push::service::notification::Card;
 use zbus::zvariant::OwnedValue;
 
@@ -20,8 +19,8 @@ fn with_bubble() -> Option<(Stage, Fake)> {
     Some((stage, server))
 }
 
-fn clicked() -> Told {
-    Told::Activated { bubble: 1, url: URL.into() }
+fn clicked() -> (u32, String) {
+    (1, URL.into())
 }
 
 #[test]
@@ -29,7 +28,7 @@ fn a_click_is_told_and_opens_the_url_with_lomiris_dispatcher() {
     let Some((stage, server)) = with_bubble() else { return };
     let dispatcher = stage.service("com.lomiri.URLDispatcher", |_| Answer::Done);
     server.signal("ActionInvoked", &(1_u32, "default"));
-    assert_eq!(stage.told(), clicked());
+    assert_eq!(stage.activated(), clicked());
     let call = dispatcher.expect("DispatchURL");
     assert_eq!(call.path, "/com/lomiri/URLDispatcher");
     assert_eq!(call.body::<(String, String)>(), (URL.into(), "ab".into()));
@@ -40,7 +39,7 @@ fn elsewhere_the_desktops_portal_opens_it() {
     let Some((stage, server)) = with_bubble() else { return };
     let portal = stage.service("org.freedesktop.portal.Desktop", |_| Answer::Done);
     server.signal("ActionInvoked", &(1_u32, "default"));
-    assert_eq!(stage.told(), clicked());
+    assert_eq!(stage.activated(), clicked());
     let (_, url, _): (String, String, HashMap<String, OwnedValue>) = portal.expect("OpenURI").body();
     assert_eq!(url, URL);
 }
@@ -48,14 +47,18 @@ fn elsewhere_the_desktops_portal_opens_it() {
 #[test]
 fn only_the_server_itself_is_believed_about_clicks() {
     let Some((stage, server)) = with_bubble() else { return };
+    server.expect("GetCapabilities");
+    let presenter = server.expect("Notify").sender();
     let liar = stage.service("org.example.Liar", |_| Answer::Done);
     let dispatcher = stage.service("com.lomiri.URLDispatcher", |_| Answer::Done);
-    liar.signal("ActionInvoked", &(1_u32, "default"));
+    // What is said to everybody does not even arrive.
     liar.signal("NotificationClosed", &(1_u32, 2_u32));
+    liar.signal_to(&presenter, "ActionInvoked", &(1_u32, "default"));
+    liar.signal_to(&presenter, "NotificationClosed", &(1_u32, 2_u32));
     server.signal("ActionInvoked", &(1_u32, "another-button"));
     server.signal("ActionInvoked", &(9_u32, "default"));
     server.signal("NotificationClosed", &(1_u32, 1_u32));
-    assert_eq!(stage.told(), Told::Closed { bubble: 1, by_user: false }, "a liar is believed");
+    assert_eq!(stage.closed(), (1, false), "a liar is believed");
     assert!(stage.presenter.stop());
     assert_eq!(dispatcher.others(), Vec::<String>::new());
 }

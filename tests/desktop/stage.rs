@@ -6,6 +6,7 @@ use lomiri_push::device::presenter::{Addresses, Folders, Options, Presentation, 
 use lomiri_push::service::Presented;
 use lomiri_push::service::notification::{Card, Notification};
 use lomiri_push::service::presentation::Settings;
+use lomiri_push::service::shade::{BubbleId, Note};
 
 use super::fake::{Answer, Call, Fake, PATIENCE};
 use super::private_bus::PrivateBus;
@@ -24,10 +25,20 @@ pub struct Stage {
 impl Stage {
     /// `None` without `dbus-daemon`.
     pub fn start() -> Option<Stage> {
-        let bus = PrivateBus::start()?;
+        Some(Stage::on(PrivateBus::start()?, Vec::new()))
+    }
+
+    /// On a bus on which `earlier` was shown.
+    pub fn on(bus: PrivateBus, earlier: Vec<Note>) -> Stage {
         let addresses = Addresses { session: bus.address().into(), system: Some(bus.address().into()) };
-        let (presenter, told) = present_on(Surface::Desktop(addresses));
-        Some(Stage { presenter, told, bus })
+        let (presenter, told) = present_on(Surface::Desktop(addresses), earlier);
+        Stage { presenter, told, bus }
+    }
+
+    /// The presenter stops, and another one takes its place.
+    pub fn restart(self, earlier: Vec<Note>) -> Stage {
+        assert!(self.presenter.stop());
+        Stage::on(self.bus, earlier)
     }
 
     /// A service with this name on the same bus.
@@ -54,17 +65,38 @@ impl Stage {
         self.told.recv_timeout(PATIENCE).expect("something is told")
     }
 
-    /// The bubble of the notification that is done with next.
+    /// The bubble of the notification that is done with next, by its number.
     pub fn presented(&self) -> Option<u32> {
+        self.shown().map(|bubble| bubble.number)
+    }
+
+    /// The bubble of the notification that is done with next.
+    pub fn shown(&self) -> Option<BubbleId> {
         match self.told() {
             Told::Presented { presented: Presented { bubble, .. }, .. } => bubble,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The bubble that is gone next, by its number, and whether that was the user.
+    pub fn closed(&self) -> (u32, bool) {
+        match self.told() {
+            Told::Closed { bubble, by_user } => (bubble.number, by_user),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The bubble that is clicked next, by its number, and what is opened.
+    pub fn activated(&self) -> (u32, String) {
+        match self.told() {
+            Told::Activated { bubble, url } => (bubble.number, url),
             other => panic!("{other:?}"),
         }
     }
 }
 
 /// A presenter, and what it tells.
-pub fn present_on(surface: Surface) -> (Presenter, Receiver<Told>) {
+pub fn present_on(surface: Surface, earlier: Vec<Note>) -> (Presenter, Receiver<Told>) {
     let (telling, told) = mpsc::channel();
     let options = Options {
         surface,
@@ -74,7 +106,7 @@ pub fn present_on(surface: Surface) -> (Presenter, Receiver<Told>) {
         default_vibration: None,
     };
     let tell = move |told| telling.send(told).expect("the test listens");
-    (Presenter::start(options, tell), told)
+    (Presenter::start(options, earlier, tell), told)
 }
 
 /// A bubble keeps the number of the one that it replaces.

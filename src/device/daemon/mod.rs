@@ -161,7 +161,8 @@ impl Daemon {
         );
         let (inlet, inbox) = sync_channel(INBOX_MAX);
         let helpers = Arc::new(options.helpers);
-        let presenter = Presenter::start(options.presenter, telling(&inlet, Input::Presenter));
+        let earlier = service.shade().notes().cloned().collect();
+        let presenter = Presenter::start(options.presenter, earlier, telling(&inlet, Input::Presenter));
         let bus = options.bus.map(|(address, check)| join(&address, check, &helpers, &inlet)).transpose()?;
         let status = Status::new(&options.registry.device, helpers.walls().to_string());
         let registrar = Registrar::start(options.registry)?;
@@ -272,12 +273,12 @@ impl Daemon {
     fn handle_told(&mut self, told: Told) {
         match told {
             Told::Presented { note, presented } => {
-                let bubble = presented.bubble.map_or("no bubble".into(), |number| format!("bubble {number}"));
-                log::debug!("notification {note}: {bubble}");
+                let bubble = presented.bubble.as_ref().map(|bubble| format!("bubble {}", bubble.number));
+                log::debug!("notification {note}: {}", bubble.as_deref().unwrap_or("no bubble"));
                 self.service.handle_presented(note, presented);
             }
-            Told::Activated { bubble, .. } => self.service.handle_activated(bubble),
-            Told::Closed { bubble, by_user: true } => self.service.handle_dismissed(bubble),
+            Told::Activated { bubble, .. } => self.service.handle_activated(&bubble),
+            Told::Closed { bubble, by_user: true } => self.service.handle_dismissed(&bubble),
             Told::Closed { .. } => {}
         }
     }

@@ -6,15 +6,16 @@ use std::sync::mpsc::SyncSender;
 
 use super::bubbles::Bubbles;
 use super::ears::Heard;
-use super::peers::Peers;
+use super::peers::{Peers, Unanswered};
 use super::programs::Programs;
 use super::{Addresses, Ask, Folders, Told, desktop_file, emblem, focus, opener, sound, vibration};
 use crate::base::AppId;
 use crate::service::Presented;
 use crate::service::app::AppName;
-use crate::service::notice::{Capabilities, Notice, Playable};
+use crate::service::notice::{Notice, Playable};
 use crate::service::notification::{Emblem, Sound, Vibration};
 use crate::service::presentation::{Bubble, Focus, Showing};
+use crate::service::shade::{BubbleId, Note};
 
 pub(super) struct Desktop {
     session: Peers,
@@ -45,6 +46,11 @@ impl Desktop {
         }
     }
 
+    /// Goes on with the bubbles of an earlier life that are still up.
+    pub(super) fn take_up(&mut self, earlier: Vec<Note>) {
+        self.bubbles.take_up(&mut self.session, earlier);
+    }
+
     /// Shows what there is to show, by where the user is looking. A bubble comes first: it is what the user
     /// waits for. The notification server is asked once, for one that hangs costs its time with each call.
     pub(super) fn show(&mut self, app: &AppId, tag: &str, shown: impl Fn(Focus) -> Showing) -> Presented {
@@ -56,7 +62,7 @@ impl Desktop {
         let showing = shown(if is_lomiri { self.focus(app) } else { Focus::Elsewhere });
         let sound = showing.sound.as_ref().and_then(|sound| self.playable(app, sound, is_lomiri));
         let bubble = match (&showing.bubble, can) {
-            (Some(bubble), Some(can)) => self.pop_up(app, tag, bubble, sound.as_ref(), can),
+            (Some(bubble), Some(_)) => self.pop_up(app, tag, bubble, sound.as_ref()),
             _ => None,
         };
         let is_heard = bubble.is_some() && can.is_some_and(|can| can.sound);
@@ -75,17 +81,24 @@ impl Desktop {
         name.map_or(Focus::Elsewhere, |name| focus::ask(&mut self.session, &mut self.system, &name))
     }
 
+    /// Has the bubble shown; by the next server, if that which was known has gone since.
     fn pop_up(
         &mut self,
         app: &AppId,
         tag: &str,
         bubble: &Bubble,
         sound: Option<&Playable>,
-        can: Capabilities,
-    ) -> Option<u32> {
+    ) -> Option<BubbleId> {
         let appearance = desktop_file::appearance(app, &self.folders);
-        let notice = Notice::of(bubble, &appearance, sound, can)?;
-        self.bubbles.show(&mut self.session, (app, tag), &notice, bubble.url.as_deref())
+        let mut try_once = || {
+            let can = self.bubbles.capabilities(&mut self.session)?;
+            let notice = Notice::of(bubble, &appearance, sound, can)?;
+            Some(self.bubbles.show(&mut self.session, (app, tag), &notice, bubble.url.as_deref()))
+        };
+        match try_once()? {
+            Err(Unanswered::Absent) => try_once()?.ok(),
+            shown => shown.ok(),
+        }
     }
 
     /// The sound that is there to be played, unless the user wants silence.
@@ -112,17 +125,20 @@ impl Desktop {
         }
     }
 
-    pub(super) fn withdraw(&mut self, bubble: u32) {
+    pub(super) fn withdraw(&mut self, bubble: &BubbleId) {
         self.bubbles.withdraw(&mut self.session, bubble);
     }
 
     /// Follows what a notification server said of its own accord.
-    pub(super) fn hear(&mut self, heard: Heard) -> Vec<Told> {
-        let (told, opened) = self.bubbles.hear(heard);
-        if let Some((app, url)) = opened {
+    pub(super) fn hear(&mut self, heard: Heard) {
+        if let Some((app, url)) = self.bubbles.hear(heard) {
             opener::open(&mut self.session, &mut self.programs, &app, &url);
         }
-        told
+    }
+
+    /// What is to be told next.
+    pub(super) fn poll_told(&mut self) -> Option<Told> {
+        self.bubbles.poll_told()
     }
 
     /// Closes the connections.

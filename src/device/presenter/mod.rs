@@ -26,6 +26,7 @@ use crate::base::AppId;
 use crate::service::Presented;
 use crate::service::notification::{Emblem, Notification, Vibration};
 use crate::service::presentation::Settings;
+use crate::service::shade::{BubbleId, Note};
 
 /// Asks that wait to be shown, at most: more than a user could look at, and nothing to a machine.
 const QUEUE_MAX: usize = 64;
@@ -87,8 +88,8 @@ pub struct Presentation {
     pub notification: Notification,
 }
 
-/// What became of notifications. A bubble's number means something only until [`Told::Closed`], and nothing to
-/// another [`Presenter`], nor after a restart.
+/// What became of notifications. A bubble is known until [`Told::Closed`], and by another [`Presenter`] only if it
+/// was told of it at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// A presentation is done with.
@@ -101,14 +102,14 @@ pub enum Told {
     /// The user has clicked a bubble, and its URL is being opened.
     Activated {
         /// Which.
-        bubble: u32,
+        bubble: BubbleId,
         /// The URL.
         url: String,
     },
     /// A bubble is gone, other than by [`Presenter::withdraw`].
     Closed {
         /// Which.
-        bubble: u32,
+        bubble: BubbleId,
         /// Whether the user has closed it; otherwise its time was over, or its server has vanished.
         by_user: bool,
     },
@@ -122,7 +123,7 @@ pub struct Overloaded;
 /// What the worker is asked, and what it hears.
 enum Ask {
     Present(Presentation),
-    Withdraw(u32),
+    Withdraw(BubbleId),
     Count(AppId, Emblem),
     Heard(ears::Heard),
     /// Look whether it is time to stop.
@@ -142,15 +143,17 @@ pub struct Presenter {
 }
 
 impl Presenter {
-    /// Starts the thread. `told` is called there, and must not wait for long.
-    pub fn start(options: Options, told: impl FnMut(Told) + Send + 'static) -> Presenter {
+    /// Starts the thread. `told` is called there, and must not wait for long. Of what was shown in an earlier life,
+    /// `earlier` says what is still of interest: as long as the notification server that shows it lives, it is
+    /// followed, replaced and withdrawn like what is shown from now on.
+    pub fn start(options: Options, earlier: Vec<Note>, told: impl FnMut(Told) + Send + 'static) -> Presenter {
         let (asks, inbox) = mpsc::sync_channel(QUEUE_MAX);
         let (ending, ended) = mpsc::sync_channel(0);
         let is_stopping = Arc::new(AtomicBool::new(false));
         let worker = worker::Worker::new(options, asks.clone(), Box::new(told));
         let stopping = Arc::clone(&is_stopping);
         let work = move || {
-            worker.run(&inbox, &stopping);
+            worker.run(earlier, &inbox, &stopping);
             drop(ending);
         };
         thread::Builder::new()
@@ -166,7 +169,7 @@ impl Presenter {
     }
 
     /// Takes a bubble away, if it is still up. Nothing is told of it any more.
-    pub fn withdraw(&self, bubble: u32) -> Result<(), Overloaded> {
+    pub fn withdraw(&self, bubble: BubbleId) -> Result<(), Overloaded> {
         self.ask(Ask::Withdraw(bubble))
     }
 

@@ -4,7 +4,10 @@ use crate::base::AppId;
 use crate::service::Presented;
 use crate::service::notification::{Emblem, Sound};
 use crate::service::presentation::{Bubble, Showing};
+use crate::service::shade::BubbleId;
 
+/// No notification server is called like this.
+const NAME: &str = "terminal";
 /// How wide a box is inside, in characters: it fits half a terminal.
 const INSIDE_CHARS: usize = 44;
 /// Lines of a body that are drawn.
@@ -25,12 +28,12 @@ impl Terminal {
         let bubble = showing.bubble.as_ref().map(|bubble| {
             (self.print)(&draw(app, bubble, &senses(showing)));
             self.last += 1;
-            self.last
+            BubbleId { server: NAME.into(), number: self.last }
         });
         if let Some(emblem) = showing.emblem {
             self.count(app, emblem);
         }
-        Presented { bubble, is_shown: bubble.is_some(), is_listed: showing.is_listed() }
+        Presented { is_shown: bubble.is_some(), bubble, is_listed: showing.is_listed() }
     }
 
     pub(super) fn count(&mut self, app: &AppId, emblem: Emblem) {

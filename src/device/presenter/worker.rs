@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::desktop::Desktop;
-use super::ears::Heard;
 use super::terminal::Terminal;
 use super::{Ask, Options, Presentation, Surface, Told};
 use crate::service::Presented;
 use crate::service::presentation::{Focus, Settings, Showing};
+use crate::service::shade::Note;
 
 pub(super) struct Worker {
     stage: Stage,
@@ -38,8 +38,11 @@ impl Worker {
         Worker { stage, settings, told }
     }
 
-    /// Works until it is to stop and has done all that was asked before.
-    pub(super) fn run(mut self, inbox: &Receiver<Ask>, is_stopping: &AtomicBool) {
+    /// Goes on where an earlier life ended, and works until it is to stop and has done all that was asked before.
+    pub(super) fn run(mut self, earlier: Vec<Note>, inbox: &Receiver<Ask>, is_stopping: &AtomicBool) {
+        if let Stage::Desktop(desktop) = &mut self.stage {
+            desktop.take_up(earlier);
+        }
         loop {
             let ask = match is_stopping.load(Ordering::Acquire) {
                 true => inbox.try_recv().ok(),
@@ -49,6 +52,7 @@ impl Worker {
                 Some(ask) => self.handle(ask),
                 None => break,
             }
+            self.tell();
         }
         if let Stage::Desktop(desktop) = self.stage {
             desktop.leave();
@@ -58,10 +62,10 @@ impl Worker {
     fn handle(&mut self, ask: Ask) {
         match (ask, &mut self.stage) {
             (Ask::Present(presentation), _) => self.present(presentation),
-            (Ask::Withdraw(bubble), Stage::Desktop(desktop)) => desktop.withdraw(bubble),
+            (Ask::Withdraw(bubble), Stage::Desktop(desktop)) => desktop.withdraw(&bubble),
             (Ask::Count(app, emblem), Stage::Desktop(desktop)) => desktop.count(&app, emblem),
             (Ask::Count(app, emblem), Stage::Terminal(terminal)) => terminal.count(&app, emblem),
-            (Ask::Heard(heard), Stage::Desktop(_)) => self.hear(heard),
+            (Ask::Heard(heard), Stage::Desktop(desktop)) => desktop.hear(heard),
             (Ask::Withdraw(_) | Ask::Count(..) | Ask::Heard(_) | Ask::Wake, _) => {}
         }
     }
@@ -77,12 +81,14 @@ impl Worker {
                 Presented { is_listed: shown(Focus::Elsewhere).is_listed(), ..Presented::default() }
             }
         };
+        // What went with its server went before.
+        self.tell();
         (self.told)(Told::Presented { note, presented });
     }
 
-    fn hear(&mut self, heard: Heard) {
+    fn tell(&mut self) {
         let Stage::Desktop(desktop) = &mut self.stage else { return };
-        for told in desktop.hear(heard) {
+        while let Some(told) = desktop.poll_told() {
             (self.told)(told);
         }
     }

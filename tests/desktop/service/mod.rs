@@ -7,3 +7,4 @@ mod helpers;
 mod life;
 pub mod notes;
 mod rig;
+mod shade;

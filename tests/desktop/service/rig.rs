@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use zbus::blocking::connection::Builder;
 use zbus::blocking::{Connection, MessageIterator};
 use zbus::zvariant::{DynamicType, Type};
 
+use crate::fake::{Answer, Call, Fake};
 use crate::outside::PATIENCE;
 use crate::outside::enrolment::enrol;
 use crate::outside::server::{Listening, Server};
@@ -152,15 +154,29 @@ impl Phone {
         service
     }
 
+    /// A service of the phone's system on its bus.
+    pub fn service(&self, name: &str, answer: impl FnMut(&Call) -> Answer + Send + 'static) -> Fake {
+        Fake::start(self.bus.address(), &[name], answer)
+    }
+
     /// Calls about the app.
     pub fn call<T: DeserializeOwned + Type>(&self, method: &str) -> T {
+        self.call_with(method, &(APP,))
+    }
+
+    /// Calls with this.
+    pub fn call_with<T: DeserializeOwned + Type>(
+        &self,
+        method: &str,
+        body: &(impl Serialize + DynamicType),
+    ) -> T {
         let (name, path) = match method {
             "Register" | "RegisterUser" | "Unregister" => {
                 ("com.lomiri.PushNotifications", "/com/lomiri/PushNotifications/_")
             }
             _ => ("com.lomiri.Postal", POSTAL_PATH),
         };
-        let answer = self.app.call_method(Some(name), path, Some(name), method, &(APP,)).expect(method);
+        let answer = self.app.call_method(Some(name), path, Some(name), method, body).expect(method);
         answer.body().deserialize().expect("the documented type")
     }
 
@@ -184,6 +200,14 @@ impl Phone {
     /// Waits until the app is told that there is something.
     pub fn await_post(&self) {
         self.signals.recv_timeout(PATIENCE).expect("the signal Post");
+    }
+
+    /// Waits until these are the tags of what the app has in the shade.
+    pub fn await_tags(&self, tags: &[&str]) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.call::<Vec<String>>("ListPersistent") != tags {
+            assert!(Instant::now() < deadline, "{tags:?} are not listed");
+        }
     }
 
     pub fn pop(&self) -> Vec<Value> {
