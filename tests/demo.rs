@@ -136,6 +136,17 @@ fn on_a_bare_machine_it_does_without_dbus_daemon_and_without_walls_and_says_so()
 }
 
 #[test]
+fn a_dbus_daemon_that_does_not_work_is_done_without() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (program, is) in [("sed", "sed"), ("dbus-daemon", "false")] {
+        symlink(find_program(is).expect("every machine has it"), folder.path().join(program))
+            .expect("a link");
+    }
+    let story = told(command(&["--json"]).env("PATH", folder.path()));
+    assert!(of(&steps(&story), "bus_started").iter().all(|step| step["kind"] == "peer-to-peer"), "{story}");
+}
+
+#[test]
 fn it_touches_nothing_of_its_users() {
     let (home, place) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let mut demo = command(&[]);
@@ -168,7 +179,7 @@ fn what_goes_wrong_is_told_with_the_end_of_each_log() {
     let output = command(&[]).env("PATH", folder.path()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    for part in ["The end of server.log:", "The end of bob.log:", "The end of carol.log:", "it wrote nothing"]
+    for part in ["The end of server.log:", "The end of bob.log:", "The end of carol.log:", "Chatter failed: "]
     {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+/// What a helper says that has done its work.
+pub const HELPED: &str = "made a notification";
+
 /// An app: a program that sleeps until it is opened, and its helper.
 pub struct App {
     /// By what the push service knows it.
@@ -55,6 +58,6 @@ impl App {
 
     /// What it says goes to the service's log.
     fn script(&self) -> String {
-        format!("#!/bin/sh\nsed -E '{}' \"$1\" > \"$2\" && echo done\n", self.helper)
+        format!("#!/bin/sh\nsed -E '{}' \"$1\" > \"$2\" && echo {HELPED}\n", self.helper)
     }
 }

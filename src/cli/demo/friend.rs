@@ -73,23 +73,29 @@ impl<'a> Friend<'a> {
 
     /// A notification appears, made by the app's helper, and nobody has opened the app.
     pub fn notices(&mut self, arrival: &Arrival) -> Result<(), Failure> {
-        let &Arrival { app, sight, posted } = arrival;
-        let (name, app_name) = (self.person.name, app.name);
-        self.phone.wait_for_helper(app)?;
-        let line =
-            format!("{name}'s {app_name} sleeps. Its helper runs ({}) and says what to show.", self.helpers);
+        self.phone.wait_for_helper(arrival.app)?;
+        self.tell_helped(arrival.app)?;
+        let picture = self.phone.wait_for_notification(arrival.sight)?;
+        self.tell_shown(arrival, picture.as_deref())
+    }
+
+    fn tell_helped(&self, app: &App) -> Result<(), Failure> {
+        let (name, app_name, how) = (self.person.name, app.name, shortly(&self.helpers));
+        let line = format!("{name}'s {app_name} sleeps. Its helper runs ({how}) and says what to show.");
         let details = json!({ "who": name, "app": app.id, "helpers": self.helpers });
-        self.teller.explain("helper_ran", &line, &details)?;
-        let picture = self.phone.wait_for_notification(sight)?;
-        let after_ms = posted.elapsed().as_millis() as u64;
-        let (place, end) =
-            if picture.is_some() { ("terminal", ":") } else { ("desktop", " (on this desktop).") };
+        self.teller.explain("helper_ran", &line, &details)
+    }
+
+    /// With the picture, if it is not on the desktop.
+    fn tell_shown(&self, arrival: &Arrival, picture: Option<&str>) -> Result<(), Failure> {
+        let Person { name, margin, ansi_colour } = self.person;
+        let after_ms = arrival.posted.elapsed().as_millis() as u64;
+        let (place, end) = picture.map_or(("desktop", " on this desktop."), |_| ("terminal", ":"));
         let line = format!("{name}'s phone shows it after {}{end}", in_words(after_ms));
-        let details =
-            json!({ "who": name, "app": app.id, "text": sight, "where": place, "after_ms": after_ms });
+        let (app, text) = (arrival.app.id, arrival.sight);
+        let details = json!({ "who": name, "app": app, "text": text, "where": place, "after_ms": after_ms });
         self.teller.tell("notification_shown", Tone::Good, &line, &details)?;
-        let Person { margin, ansi_colour, .. } = self.person;
-        self.teller.draw(&picture.unwrap_or_default(), margin, ansi_colour)
+        self.teller.draw(picture.unwrap_or_default(), margin, ansi_colour)
     }
 
     /// Opens an app, which must find exactly these messages.
@@ -178,6 +184,11 @@ fn check(name: &str, app: &App, got: &[Value], expected: &[Value]) -> Result<(),
     }
     let (app, expected, got) = (app.name, json!(expected), json!(got));
     Err(Failure::Run(format!("{name}'s {app} should have found {expected}, and found {got}")))
+}
+
+/// Without the details of why.
+fn shortly(helpers: &str) -> String {
+    helpers.split(": ").take(2).collect::<Vec<_>>().join(": ")
 }
 
 fn in_words(ms: u64) -> String {

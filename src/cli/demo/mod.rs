@@ -27,8 +27,8 @@ use phone::Screen;
 use stage::Stage;
 use teller::{Teller, Tone};
 
-/// The longest wait for anything: ample on a busy machine, and one failure is told within 20 s.
-const WAIT_MAX: Duration = Duration::from_secs(10);
+/// The longest wait for anything: ample on a busy machine, and short enough for who waits to hear of a failure.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How much of each log a failure shows, in lines.
 const LOG_LINES_SHOWN: usize = 20;
 /// What shells report for a process that Ctrl-C ended.

@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::Failure;
-use super::apps::{App, CHATTER, SETTINGS};
+use super::apps::{App, CHATTER, HELPED, SETTINGS};
 use super::bus::Bus;
 use super::said::Said;
 use super::stage::{Pipes, Stage};
+use super::{Failure, WAIT_MAX};
 use crate::base::AppId;
 use crate::device::bus::Caller;
 use crate::device::daemon::Report;
@@ -60,13 +60,7 @@ impl Phone {
         let place = stage.path(&name);
         let configuration = place.join("config/lomiri-push");
         fs::create_dir_all(&configuration)?;
-        let settings = SETTINGS.id;
-        fs::write(
-            configuration.join("device.toml"),
-            format!(
-                "api = \"http://{api}\"\nwire = \"1\"\nimage = \"{IMAGE}\"\nsettings_app = \"{settings}\"\n"
-            ),
-        )?;
+        fs::write(configuration.join("device.toml"), configuration_for(api))?;
         for app in [CHATTER, SETTINGS] {
             app.install(&place.join("data"), owner)?;
         }
@@ -96,7 +90,11 @@ impl Phone {
 
     /// Waits until the helper of `app` has run.
     pub fn wait_for_helper(&mut self, app: &App) -> Result<(), Failure> {
-        self.log()?.wait(&format!("the helper of {} said: ", app.id)).map(drop)
+        let line = self.log()?.wait(&format!("the helper of {}", app.id))?;
+        match line.contains(HELPED) {
+            true => Ok(()),
+            false => Err(Failure::Run(format!("{} failed: {line}", app.name))),
+        }
     }
 
     /// Waits until a notification with this text is on the screen; its picture, if that is this story's.
@@ -199,6 +197,15 @@ impl Phone {
     fn caller(&self) -> Result<Caller, Failure> {
         Ok(Caller::connect(&self.bus.address())?)
     }
+}
+
+/// The push service's. A helper may take as long as a busy machine lets it.
+fn configuration_for(api: SocketAddr) -> String {
+    let (settings, patience) = (SETTINGS.id, WAIT_MAX.as_secs());
+    format!(
+        "api = \"http://{api}\"\nwire = \"1\"\nimage = \"{IMAGE}\"\nsettings_app = \"{settings}\"\n\
+         helper_timeout = \"{patience}s\"\n"
+    )
 }
 
 fn id(app: &App) -> AppId {

@@ -51,10 +51,10 @@ pub fn play(stage: &Stage, teller: &Teller, screen: &Screen) -> Result<(), Failu
     teller.headline("Alice's Chatter: one push server, two phones, and kill -9, twice.")?;
     let mut play = Play::begin(stage, teller, screen)?;
     play.bob_writes_while_carol_is_online()?;
-    play.bob_writes_while_carol_is_offline()?;
+    let van_leaves = play.bob_writes_while_carol_is_offline()?;
     play.an_update_is_announced()?;
     play.the_server_dies_and_comes_back()?;
-    play.the_ice_cream_van_leaves()?;
+    play.the_ice_cream_van_leaves(van_leaves)?;
     play.carol_comes_back()?;
     play.her_push_service_dies_and_comes_back()?;
     play.carol_answers()?;
@@ -82,13 +82,15 @@ impl<'a> Play<'a> {
         self.carol_reads(&[LUNCH])
     }
 
-    fn bob_writes_while_carol_is_offline(&mut self) -> Result<(), Failure> {
+    /// When the last of what he writes is worth nothing any more.
+    fn bob_writes_while_carol_is_offline(&mut self) -> Result<Instant, Failure> {
         self.carol.goes_offline("Carol's phone goes offline.")?;
         self.bob_writes(&Note { tag: Some("eta"), ..Note::new("Bob", TEN) }, "")?;
         self.bob_writes(&Note { tag: Some("eta"), ..Note::new("Bob", FIVE) }, "")?;
         let line = format!("That replaces “{TEN}”");
         self.teller.tell("replaced", Tone::Plain, &line, &json!({ "text": TEN, "by": FIVE }))?;
-        self.bob_writes(&Note { life: SHORT_LIFE, ..Note::new("Bob", ICE_CREAM) }, " (good for one second)")
+        self.bob_writes(&Note { life: SHORT_LIFE, ..Note::new("Bob", ICE_CREAM) }, " (good for one second)")?;
+        Ok(Instant::now() + SHORT_LIFE + SURELY)
     }
 
     fn an_update_is_announced(&mut self) -> Result<(), Failure> {
@@ -115,9 +117,8 @@ impl<'a> Play<'a> {
         self.bob_writes(&Note::new("Bob", THERE), "")
     }
 
-    fn the_ice_cream_van_leaves(&self) -> Result<(), Failure> {
-        let gone = self.posted[ICE_CREAM] + SHORT_LIFE + SURELY;
-        thread::sleep(gone.saturating_duration_since(Instant::now()));
+    fn the_ice_cream_van_leaves(&self, at: Instant) -> Result<(), Failure> {
+        thread::sleep(at.saturating_duration_since(Instant::now()));
         let line = format!("“{ICE_CREAM}” has expired.");
         self.teller.tell("expired", Tone::Plain, &line, &json!({ "text": ICE_CREAM }))
     }
