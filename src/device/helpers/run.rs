@@ -35,8 +35,19 @@ const BUS_VARIABLE: &str = "DBUS_SESSION_BUS_ADDRESS";
 const VARIABLES: [&str; 4] = ["HOME", "PATH", "LANG", BUS_VARIABLE];
 /// Where files lie, and how dates are written.
 const PREFIXES: [&str; 2] = ["XDG_", "LC_"];
-/// Takes on the limit by which the processes of the run are known, before there is any, and becomes the rest.
-const SHELL: [&str; 3] = ["-c", r#"ulimit -f "$1" && shift && exec "$@""#, "helper"];
+/// Takes on the limit by which the processes of the run are known, before there is any, and becomes the rest. Its
+/// input has an end when this process has one, be it by `kill -9`: a process beside the rest, and none of its children,
+/// waits for that and kills the group.
+const SHELL: [&str; 3] = [
+    "-c",
+    r#"ulimit -f "$1" || exit
+shift
+exec 3<&0 </dev/null
+({ read end <&3; kill -9 0; } >/dev/null 2>&1 &)
+exec 3<&-
+exec "$@""#,
+    "helper",
+];
 
 /// Why a helper gave no output.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +84,14 @@ pub fn run(helpers: &Helpers, helper: &Helper, app: &AppId, payload: &Payload) -
     let exchange = Exchange::new(&cache_of(helpers, app), payload).map_err(RunError::Files)?;
     let mark = Mark::new();
     let mut command = command(helpers, helper, app, &exchange, mark);
+    let (leash, held) = io::pipe().map_err(RunError::Start)?;
+    command.stdin(leash);
     let is_heard = log::log_enabled!(log::Level::Debug);
     let mut talk = Talk::of(&mut command, is_heard).map_err(RunError::Start)?;
     let mut child = command.spawn().map_err(RunError::Start)?;
     let has_ended = wait(&child, &mut talk, helpers.options.time_limit);
     let status = end(&mut child, mark);
+    drop(held);
     talk.log(app);
     match (has_ended.map_err(RunError::Start)?, status.map_err(RunError::Start)?) {
         (false, _) => Err(RunError::Timeout(helpers.options.time_limit)),
@@ -112,7 +126,7 @@ fn command(helpers: &Helpers, helper: &Helper, app: &AppId, exchange: &Exchange,
     command.args([&helper.exec, &exchange.infile(), &exchange.outfile()]);
     command.env_clear().envs(environment(helpers)).env("APP_ID", app.as_str());
     command.current_dir(helper.exec.parent().unwrap_or(Path::new("/")));
-    command.stdin(Stdio::null()).process_group(0);
+    command.process_group(0);
     command
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use serde_json::json;
 use super::life::POLITE;
 use super::notes;
 use super::rig::Phone;
+use crate::outside::PATIENCE;
 
 /// Kills at random moments.
 const ROUNDS: u64 = 20;
@@ -17,7 +20,7 @@ const ROUNDS: u64 = 20;
 const MOMENT_MAX_MS: u64 = 25;
 
 #[test]
-fn a_service_that_is_killed_while_a_helper_runs_runs_it_again() {
+fn a_service_that_is_killed_while_a_helper_runs_takes_it_along_and_runs_it_again() {
     let Some(phone) = Phone::new() else { return };
     let desktop = notes::server(phone.bus.address());
     let (told, go) = (phone.path("cache/told"), phone.path("cache/go"));
@@ -27,12 +30,16 @@ fn a_service_that_is_killed_while_a_helper_runs_runs_it_again() {
     }
     // It has to reach the fifos of the test.
     phone.configure("helper_confinement = \"never\"");
-    phone.install(&format!("echo > {}; read x < {}", told.display(), go.display()));
+    phone.install(&format!("exec 5> {}; echo >&5; read x < {}", told.display(), go.display()));
     let mut service = phone.start();
     let token: String = phone.call("Register");
     phone.post(&token, &json!({ "text": "Tea?" }));
-    fs::read(&told).expect("the helper says that it runs");
+    let mut helper = fs::File::open(&told).expect("the helper opens it");
+    helper.read_exact(&mut [0]).expect("it says that it runs");
     service.kill();
+    let (ending, ended) = mpsc::channel();
+    thread::spawn(move || ending.send(helper.read(&mut [0]).expect("a fifo")));
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(0), "it ends with the service");
     phone.install(POLITE);
     let _service = phone.start();
     phone.await_post();
