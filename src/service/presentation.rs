@@ -39,6 +39,19 @@ impl Default for Permissions {
     }
 }
 
+impl Permissions {
+    /// What both let an app do.
+    pub fn and(self, other: Permissions) -> Permissions {
+        Permissions {
+            notify: self.notify && other.notify,
+            bubbles: self.bubbles && other.bubbles,
+            entries: self.entries && other.entries,
+            sounds: self.sounds && other.sounds,
+            vibrations: self.vibrations && other.vibrations,
+        }
+    }
+}
+
 /// What a user lets each app do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {

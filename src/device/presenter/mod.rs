@@ -7,6 +7,7 @@ mod desktop_file;
 mod ears;
 mod emblem;
 mod focus;
+mod lomiri_settings;
 mod opener;
 mod peers;
 mod programs;
@@ -38,7 +39,7 @@ const STOP_MAX: Duration = Duration::from_secs(7);
 pub struct Options {
     /// Where.
     pub surface: Surface,
-    /// What the user lets each app do.
+    /// What the user lets each app do, as far as Lomiri's own settings let it, too.
     pub settings: Settings,
     /// Where sounds and the apps' `.desktop` files are looked for.
     pub folders: Folders,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::desktop::Desktop;
+use super::lomiri_settings::LomiriSettings;
 use super::terminal::Terminal;
 use super::{Ask, Options, Presentation, Surface, Told};
 use crate::service::Presented;
@@ -14,6 +15,7 @@ use crate::service::shade::Note;
 pub(super) struct Worker {
     stage: Stage,
     settings: Settings,
+    lomiri_settings: LomiriSettings,
     told: Box<dyn FnMut(Told) + Send>,
 }
 
@@ -27,6 +29,7 @@ enum Stage {
 impl Worker {
     pub(super) fn new(options: Options, asks: SyncSender<Ask>, told: Box<dyn FnMut(Told) + Send>) -> Worker {
         let Options { surface, settings, folders, default_sound, default_vibration } = options;
+        let lomiri_settings = LomiriSettings::find(&folders);
         let stage = match surface {
             Surface::Desktop(addresses) => {
                 let desktop = Desktop::new(addresses, folders, default_sound, default_vibration, asks);
@@ -35,7 +38,7 @@ impl Worker {
             Surface::Terminal(print) => Stage::Terminal(Terminal::new(print)),
             Surface::Nowhere => Stage::Nowhere,
         };
-        Worker { stage, settings, told }
+        Worker { stage, settings, lomiri_settings, told }
     }
 
     /// Goes on where an earlier life ended, and works until it is to stop and has done all that was asked before.
@@ -72,7 +75,7 @@ impl Worker {
 
     fn present(&mut self, presentation: Presentation) {
         let Presentation { app, note, notification } = presentation;
-        let permissions = self.settings.of(&app);
+        let permissions = self.settings.of(&app).and(self.lomiri_settings.of(&app));
         let shown = |focus| Showing::of(&notification, permissions, focus);
         let presented = match &mut self.stage {
             Stage::Desktop(desktop) => desktop.show(&app, &notification.tag, shown),

@@ -7,4 +7,5 @@ mod helpers;
 mod life;
 pub mod notes;
 mod rig;
+mod settings;
 mod shade;
