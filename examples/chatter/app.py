@@ -41,9 +41,9 @@ def follow():
     name, path = POSTAL
     command = ["gdbus", "monitor", "--session", "--dest", name, "--object-path", path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as monitor:
-        read()
         for line in monitor.stdout:
-            if ".Post " in line and APP in line:
+            # The first is said when the monitor has begun to listen, and whenever the push service comes back.
+            if " is owned by " in line or (".Post " in line and APP in line):
                 read()
 
 
