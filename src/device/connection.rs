@@ -237,11 +237,19 @@ impl Connection {
     /// Takes bytes that are there.
     fn read(&mut self) {
         match self.stream.read(&mut self.incoming) {
-            Ok(0) => self.session.end(EndReason::Eof),
+            Ok(0) => self.hung_up(),
             Ok(count) => self.take_ciphertext(count),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.session.end(EndReason::Eof),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.hung_up(),
             Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Who hangs up before TLS knows whom, be it a proxy whose server is down, has not heard the device.
+    fn hung_up(&mut self) {
+        match self.tls.is_handshaking() {
+            true => self.fail(&io::Error::new(ErrorKind::UnexpectedEof, "cut off in the TLS handshake")),
+            false => self.session.end(EndReason::Eof),
         }
     }
 

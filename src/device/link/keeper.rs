@@ -20,15 +20,17 @@ use log::{debug, error, info};
 use super::learnt::Learnt;
 use super::line::Line;
 use super::orders::{Order, Orders};
+use super::plain_servers::PlainServers;
 use super::servers::{NoServers, Servers};
 use super::{LinkOptions, News};
 use crate::base::Monotonic;
-use crate::device::clock::now;
+use crate::device::clock::{now, wall};
 use crate::device::lifeline::{Cause, Wait};
 use crate::device::network::Network;
 use crate::device::power::{Power, WakeLock};
 use crate::device::watch::{Until, Watch};
 use crate::device::{ConnectError, Connection, Server};
+use crate::protocol::wire1::{Goaway, Reason};
 use crate::session::EndReason;
 use crate::session::device::Event;
 
@@ -41,6 +43,7 @@ pub(super) struct Keeper<N> {
     servers: Servers,
     line: Line,
     learnt: Learnt,
+    plain_servers: PlainServers,
     connect_timeout: Duration,
     exchange_timeout: Duration,
     power: Power,
@@ -72,11 +75,13 @@ struct Live<'a> {
 impl<N: FnMut(News)> Keeper<N> {
     pub fn new(options: LinkOptions, watch: Watch, orders: Orders, news: N) -> Keeper<N> {
         let LinkOptions { speech, servers, connect_timeout, exchange_timeout, folder, power } = options;
+        let plain_servers = PlainServers::read(folder.as_deref());
         let learnt = Learnt::read(folder);
         Keeper {
             servers,
             line: Line::new(speech, learnt.learner().clone()),
             learnt,
+            plain_servers,
             connect_timeout,
             exchange_timeout,
             power,
@@ -126,6 +131,8 @@ impl<N: FnMut(News)> Keeper<N> {
         };
         let mut problem = "no server is named".to_owned();
         for server in servers {
+            let name = server.name.to_str();
+            self.line.meet(&name, self.plain_servers.holds(&name, wall(now())));
             let options = self.line.options(self.exchange_timeout);
             match Connection::open_by(&server, options, self.connect_timeout, self.watch.clone()) {
                 Ok(connection) => {
@@ -192,6 +199,9 @@ impl<N: FnMut(News)> Keeper<N> {
                 // The only reason there is says that this is not the server for this device.
                 self.servers.forget();
             }
+            Event::Goaway(Goaway { reason: Reason::HostMismatch | Reason::Drain, .. }) => {
+                self.servers.forget();
+            }
             _ => {}
         }
     }
@@ -199,6 +209,12 @@ impl<N: FnMut(News)> Keeper<N> {
     fn let_in(&mut self, interval: Duration, live: &mut Live<'_>) {
         live.awake = None;
         self.is_sent_away = false;
+        let name = live.server.name.to_str();
+        match self.line.finding() {
+            Some(true) => self.plain_servers.note(&name, wall(now())),
+            Some(false) => self.plain_servers.forget(&name),
+            None => {}
+        }
         (self.news)(News::Connected {
             server: live.server.addr.clone(),
             wire: self.line.wire(),

@@ -3,10 +3,13 @@
 //! ```text
 //!           let in, or sent away
 //!  TryOne ───────────────────────▶ One
-//!    │  ▲
-//!    │  └──────────── not let in ─────────────┐
-//!    └── cut off without a word, twice ──▶ TryZero ── let in ──▶ Zero
+//!    │ ▲ ▲
+//!    │ │ └─────────── not let in ─────────────┐
+//!    └─│─ cut off without a word, twice ──▶ TryZero ── let in ──▶ Zero
+//!      └──────────── so long ago that the server may be another ───┘
 //! ```
+//!
+//! With another server it begins anew, at Zero if that is known to be plain.
 
 use std::time::Duration;
 
@@ -29,6 +32,8 @@ pub(super) struct Line {
     one: Option<Lifeline>,
     zero: Option<PlainLine>,
     choice: Choice,
+    /// The name of the server that the choice is about.
+    server: String,
 }
 
 /// The wire that is spoken, under the diagram above.
@@ -47,15 +52,12 @@ impl Line {
     /// A life that begins with what was learnt in earlier ones.
     pub fn new(speech: Speech, learner: Learner) -> Line {
         let life = |connect| Some(Lifeline::new(connect, learner, ""));
-        match speech {
-            Speech::Wire0(zero) => Line { one: None, zero: Some(PlainLine::new(zero)), choice: Choice::Zero },
-            Speech::Wire1(one) => Line { one: life(one), zero: None, choice: Choice::One },
-            Speech::Either(zero, one) => Line {
-                one: life(one),
-                zero: Some(PlainLine::new(zero)),
-                choice: Choice::TryOne { cut_off: 0 },
-            },
-        }
+        let (one, zero, choice) = match speech {
+            Speech::Wire0(zero) => (None, Some(zero), Choice::Zero),
+            Speech::Wire1(one) => (life(one), None, Choice::One),
+            Speech::Either(zero, one) => (life(one), Some(zero), Choice::TryOne { cut_off: 0 }),
+        };
+        Line { one, zero: zero.map(PlainLine::new), choice, server: String::new() }
     }
 
     /// Which wire is spoken now.
@@ -64,6 +66,35 @@ impl Line {
             Choice::One | Choice::TryOne { .. } => 1,
             Choice::Zero | Choice::TryZero => 0,
         }
+    }
+
+    /// The device is about to connect to the server of this name, which may be known to be plain: to know
+    /// wire 0 alone.
+    pub fn meet(&mut self, server: &str, is_plain: bool) {
+        if !self.has_choice() {
+            return;
+        }
+        let is_another = self.server != server;
+        self.choice = match (self.choice, is_plain) {
+            (_, true) if is_another => Choice::Zero,
+            (_, false) if is_another => Choice::TryOne { cut_off: 0 },
+            (Choice::Zero, false) => Choice::TryOne { cut_off: 0 },
+            (choice, _) => choice,
+        };
+        server.clone_into(&mut self.server);
+    }
+
+    /// Whether the server has turned out to be plain; nothing while that is not known.
+    pub fn finding(&self) -> Option<bool> {
+        match self.choice {
+            Choice::One if self.has_choice() => Some(false),
+            Choice::Zero if self.has_choice() => Some(true),
+            _ => None,
+        }
+    }
+
+    fn has_choice(&self) -> bool {
+        self.one.is_some() && self.zero.is_some()
     }
 
     /// What to connect with now.
@@ -203,6 +234,41 @@ mod tests {
             end(&mut line, EndReason::Eof);
             assert_eq!(line.wire(), 0);
         }
+    }
+
+    #[test]
+    fn what_turned_out_holds_for_one_server_until_it_is_too_old() {
+        let mut line = line();
+        line.meet("old.example", true);
+        assert_eq!((line.wire(), line.finding()), (0, Some(true)));
+        line.meet("old.example", true);
+        assert_eq!(line.wire(), 0);
+        line.meet("old.example", false);
+        assert_eq!((line.wire(), line.finding()), (1, None), "it may know wire 1 by now");
+        let_in(&mut line);
+        line.meet("old.example", false);
+        assert_eq!(line.finding(), Some(false));
+        line.meet("older.example", true);
+        assert_eq!(line.wire(), 0);
+    }
+
+    #[test]
+    fn tries_go_on_while_it_is_the_same_server() {
+        let mut line = line();
+        let wires = [(); 3].map(|()| {
+            line.meet("old.example", false);
+            end(&mut line, EndReason::Eof);
+            line.wire()
+        });
+        assert_eq!(wires, [1, 0, 1]);
+    }
+
+    #[test]
+    fn a_device_without_a_choice_speaks_its_wire_to_every_server() {
+        let zero = wire0::Connect::new("machine".parse().expect("valid"));
+        let mut line = Line::new(Speech::Wire0(zero), Learner::default());
+        line.meet("push.example", false);
+        assert_eq!((line.wire(), line.finding()), (0, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod line;
 mod murmur3;
 mod orders;
 mod plain;
+mod plain_servers;
 mod servers;
 
 use std::collections::BTreeMap;
@@ -58,8 +59,8 @@ pub enum Speech {
     Wire0(wire0::Connect),
     /// Ours. Its keepalive is the longest silence that the device wants.
     Wire1(wire1::Connect),
-    /// Wire 1, or wire 0 with servers that do not know it. Once a server has let the device in on one of
-    /// them, that is it.
+    /// Wire 1, or wire 0 with servers that do not know it. Once a server has let the device in on wire 1,
+    /// that is it; one that did so on wire 0 is tried on wire 1 again a day later.
     Either(wire0::Connect, wire1::Connect),
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
@@ -13,12 +14,16 @@ use crate::protocol::wire0::{Broadcast, ServerMessage};
 use crate::tls::Trust;
 
 fn start(speech: Speech, servers: Servers) -> (Link, Receiver<News>) {
+    start_in(None, speech, servers)
+}
+
+fn start_in(folder: Option<&Path>, speech: Speech, servers: Servers) -> (Link, Receiver<News>) {
     let options = LinkOptions {
         speech,
         servers,
         connect_timeout: PATIENCE,
         exchange_timeout: PATIENCE,
-        folder: None,
+        folder: folder.map(Path::to_owned),
         power: Power::nobodys(),
     };
     let (tell, news) = channel();
@@ -69,6 +74,30 @@ fn a_server_that_does_not_know_wire_1_is_spoken_to_on_wire_0() {
     let (_link, news) = start(Speech::Either(zero(), one()), Servers::At(vec![server]));
     assert_eq!(await_wire(&news), 0);
     assert!(served.join().expect("no panic").contains("\"DeviceId\":\"machine\""));
+}
+
+#[test]
+fn what_a_server_turned_out_to_know_is_known_at_the_next_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (server, served) = server_of_many(4, |number, mut peer| {
+        if number > 1 {
+            peer.let_in();
+            // Until the device takes its leave.
+            peer.hear_goodbye();
+            return peer.heard[0];
+        }
+        while peer.heard.is_empty() {
+            peer.read();
+        }
+        wire1::VERSION
+    });
+    for _ in 0..2 {
+        let servers = Servers::At(vec![server.clone()]);
+        let (link, news) = start_in(Some(folder.path()), Speech::Either(zero(), one()), servers);
+        assert_eq!(await_wire(&news), 0);
+        link.stop();
+    }
+    assert_eq!(served.join().expect("no panic"), 0);
 }
 
 #[test]
