@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::life::POLITE;
 use super::notes;
+use super::old_server::{OldServer, Seen};
 use super::rig::{Phone, Service};
 
 /// A phone as it is sold, if this machine can be one.
@@ -91,4 +92,37 @@ fn a_phone_comes_back_to_a_restarted_server_where_tls_left_off() {
     phone.post(&token, &json!({ "text": "Tea?" }));
     phone.await_post();
     assert_eq!(phone.pop(), [json!({ "text": "Tea?" })]);
+}
+
+/// How the API is asked on behalf of some device.
+fn is_question(seen: &Seen) -> bool {
+    matches!(seen, Seen::Asked(line) if line.starts_with("GET /delivery-hosts?h="))
+}
+
+#[test]
+fn a_server_that_knows_wire_0_alone_is_found_out_once() {
+    let Some(phone) = Phone::new() else { return };
+    let certificate = phone.path("old.pem");
+    let server = OldServer::start(&certificate, 0);
+    phone.configure(&format!("addr = \"{}\"\nca = \"{}\"", server.base, certificate.display()));
+    let mut service = phone.start();
+    assert!(is_question(&server.next()));
+    assert_eq!([server.next(), server.next(), server.next()], [1, 1, 0].map(Seen::Version));
+    service.kill();
+    let _service = phone.start();
+    assert!(is_question(&server.next()));
+    assert_eq!(server.next(), Seen::Version(0), "it is remembered");
+}
+
+#[test]
+fn a_phone_that_has_come_to_the_wrong_server_asks_for_the_right_one() {
+    let Some(phone) = deployed() else { return };
+    let server = OldServer::start(&phone.path("config/lomiri-push-service/old.pem"), 1);
+    phone.configure_as_deployed(&json!({ "addr": server.base, "cert_pem_file": "old.pem" }));
+    let mut service = Service::spawn(&mut phone.command(&[]));
+    for _ in 0..2 {
+        assert!(is_question(&server.next()));
+        assert_eq!(server.next(), Seen::Version(0));
+        service.await_line("connected to ");
+    }
 }

@@ -7,6 +7,7 @@ mod crashes;
 mod helpers;
 mod life;
 pub mod notes;
+mod old_server;
 mod rig;
 mod settings;
 mod shade;
