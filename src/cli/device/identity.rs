@@ -80,32 +80,39 @@ impl Identity {
         match (&config.addr, self) {
             (Some(Addr::Discovered(url)), _) => {
                 let asked = asked_at(url)?;
-                Ok((self.discovered(config, url)?, asked))
+                Ok((Servers::Discovered(self.discovery(config, url)?), asked))
             }
-            (Some(Addr::Fixed(addrs)), _) => self.at(config, addrs),
-            (None, Identity::Enrolled(state)) => self.at(config, std::slice::from_ref(&state.server)),
+            (Some(Addr::Fixed(addrs)), _) => {
+                let servers = addrs.iter().map(|addr| self.server(config, addr));
+                let first = addrs.first().map(ServerAddress::to_string).unwrap_or_default();
+                Ok((Servers::At(servers.collect::<Result<_, _>>()?), first))
+            }
+            (None, Identity::Enrolled(state)) => Ok((self.home(config, state)?, state.server.to_string())),
             (None, Identity::Machine(_)) => Err(Failure::Usage(
                 "no device is enrolled, and nothing says where the server is: set addr in device.toml".into(),
             )),
         }
     }
 
-    fn discovered(&self, config: &Config, url: &str) -> Result<Servers, Failure> {
+    /// The server where it enrolled. Should that be lost, its API may know others.
+    fn home(&self, config: &Config, state: &State) -> Result<Servers, Failure> {
+        let server = self.server(config, &state.server)?;
+        Ok(match self.api(config) {
+            Some(base) => Servers::Discovered(self.discovery(config, &base)?.with_home(server)),
+            None => Servers::At(vec![server]),
+        })
+    }
+
+    fn discovery(&self, config: &Config, url: &str) -> Result<Discovery, Failure> {
         let trust = self.trust(config)?;
         let tls = device_config(&trust, options(config)).map_err(unusable)?;
         let expiry = config.hosts_cache_expiry.unwrap_or(HOSTS_EXPIRY_DEFAULT);
-        Ok(Servers::Discovered(Discovery::new(url, self.device(), trust, tls, expiry)?))
+        Ok(Discovery::new(url, self.device(), trust, tls, expiry)?)
     }
 
-    fn at(&self, config: &Config, addrs: &[ServerAddress]) -> Result<(Servers, String), Failure> {
+    fn server(&self, config: &Config, addr: &ServerAddress) -> Result<Server, Failure> {
         let tls = device_config(&self.trust(config)?, options(config)).map_err(unusable)?;
-        let server = |addr: &ServerAddress| {
-            let name = self.name_of(addr)?;
-            Ok(Server { addr: addr.to_string(), name, tls: tls.clone() })
-        };
-        let servers = addrs.iter().map(server).collect::<Result<Vec<_>, Failure>>()?;
-        let first = addrs.first().map(ServerAddress::to_string).unwrap_or_default();
-        Ok((Servers::At(servers), first))
+        Ok(Server { addr: addr.to_string(), name: self.name_of(addr)?, tls })
     }
 
     /// What a server at this address calls itself.

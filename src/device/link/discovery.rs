@@ -26,7 +26,12 @@ pub struct Discovery {
     tls: Arc<ClientConfig>,
     /// How long an answer holds.
     expiry: Duration,
-    known: Option<(Monotonic, Vec<Server>)>,
+    /// What the API has named last.
+    named: Option<(Monotonic, Vec<Server>)>,
+    /// The server that is known without the API.
+    home: Option<Server>,
+    /// Whether that has turned out to be the wrong one, or could not be reached.
+    is_home_lost: bool,
 }
 
 /// What is asked, on a thread of its own.
@@ -54,7 +59,14 @@ impl Discovery {
     ) -> Result<Discovery, BaseError> {
         let api = Api::new(Discovery::base(base), Some(trust))?;
         let path = format!("{PATH}?h={:x}", murmur3_64(device.as_str().as_bytes()));
-        Ok(Discovery { question: Arc::new(Question { api, path }), tls, expiry, known: None })
+        let question = Arc::new(Question { api, path });
+        Ok(Discovery { question, tls, expiry, named: None, home: None, is_home_lost: false })
+    }
+
+    /// The same for a device that has a server already: the API is asked only once that is lost, and it stays
+    /// among those that are tried. All are believed as it is, and TLS goes on with them where it left off.
+    pub fn with_home(self, home: Server) -> Discovery {
+        Discovery { tls: home.tls.clone(), home: Some(home), ..self }
     }
 
     /// The base of the API at this URL, which may end in `/delivery-hosts`.
@@ -65,8 +77,14 @@ impl Discovery {
 
     /// What is known at `now`.
     pub(super) fn known(&self, now: Monotonic) -> Option<Vec<Server>> {
-        let known = self.known.as_ref().filter(|(since, _)| now.since(*since) < self.expiry);
-        known.map(|(_, servers)| servers.clone())
+        let named = self.named.as_ref().filter(|(since, _)| now.since(*since) < self.expiry);
+        let home = || self.home().filter(|_| !self.is_home_lost);
+        named.map(|(_, servers)| servers.clone()).or_else(home)
+    }
+
+    /// What is left to be tried if the API does not answer.
+    pub(super) fn home(&self) -> Option<Vec<Server>> {
+        self.home.clone().map(|home| vec![home])
     }
 
     /// What is to be asked if nothing is.
@@ -76,14 +94,17 @@ impl Discovery {
 
     /// Takes an answer. Fails if it names no server that could be one.
     pub(super) fn learn(&mut self, hosts: &Hosts, now: Monotonic) -> Result<Vec<Server>, AskError> {
-        let servers = hosts.servers(&self.tls).ok_or(AskError::Answer("the answer names no server"))?;
-        self.known = Some((now, servers.clone()));
+        let mut servers = hosts.servers(&self.tls).ok_or(AskError::Answer("the answer names no server"))?;
+        let is_named = |home: &Server| servers.iter().any(|server| server.addr == home.addr);
+        servers.extend(self.home.clone().filter(|home| !is_named(home)));
+        self.named = Some((now, servers.clone()));
         Ok(servers)
     }
 
     /// What is known has turned out to be wrong.
     pub(super) fn forget(&mut self) {
-        self.known = None;
+        self.named = None;
+        self.is_home_lost = true;
     }
 }
 
@@ -145,6 +166,28 @@ mod tests {
         assert!(discovery.known(now + Duration::from_secs(60)).is_none());
         discovery.forget();
         assert!(discovery.known(now).is_none());
+    }
+
+    #[test]
+    fn a_device_with_a_server_asks_once_that_is_lost_and_tries_it_last() {
+        let discovery = discovery("http://127.0.0.1:1");
+        let name = ServerName::try_from("push.example").expect("a name");
+        let home = Server { addr: "home.example:443".into(), name, tls: discovery.tls.clone() };
+        let mut discovery = discovery.with_home(home);
+        let now = Monotonic::default();
+        let addrs = |servers: Option<Vec<Server>>| {
+            servers.map(|servers| servers.into_iter().map(|server| server.addr).collect::<Vec<_>>())
+        };
+        let home = Some(vec!["home.example:443".to_owned()]);
+        assert_eq!(addrs(discovery.known(now)), home);
+        discovery.forget();
+        assert_eq!(addrs(discovery.known(now)), None);
+        assert_eq!(addrs(discovery.home()), home);
+        let named = discovery.learn(&hosts(&["a.example:443"], "push.example"), now);
+        let both = ["a.example:443", "home.example:443"].map(str::to_owned);
+        assert_eq!(addrs(named.ok()), Some(both.into()));
+        let named = discovery.learn(&hosts(&["home.example:443"], "push.example"), now);
+        assert_eq!(addrs(named.ok()), home, "it is not tried twice");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Where a device's servers are: as it was told, or as an API says.
 
+use log::debug;
+
 use super::discovery::Discovery;
 use crate::device::Server;
 use crate::device::clock::now;
@@ -30,7 +32,7 @@ impl Servers {
             Servers::At(servers) => Ok(servers.clone()),
             Servers::Discovered(discovery) => match discovery.known(now()) {
                 Some(servers) => Ok(servers),
-                None => ask(discovery, watch),
+                None => ask_or_go_home(discovery, watch),
             },
         }
     }
@@ -40,6 +42,16 @@ impl Servers {
         if let Servers::Discovered(discovery) = self {
             discovery.forget();
         }
+    }
+}
+
+fn ask_or_go_home(discovery: &mut Discovery, watch: &Watch) -> Result<Vec<Server>, NoServers> {
+    match (ask(discovery, watch), discovery.home()) {
+        (Err(NoServers::Unknown(problem)), Some(home)) => {
+            debug!("{problem}");
+            Ok(home)
+        }
+        (outcome, _) => outcome,
     }
 }
 
