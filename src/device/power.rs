@@ -1,27 +1,38 @@
 //! Keeps a phone from falling asleep in the middle of something, and has it woken for what cannot wait. By
 //! what the system offers: the kernel's alarm clock, Repowerd (on older systems powerd), logind, or nothing.
 //! It does not know what the work is.
+//!
+//! ```text
+//!  may sleep ── Wakeup, and it is time ──▶ woken: stays awake ── the next time is set ──▶ may sleep
+//!      │                                                                                     ▲
+//!      └── a lock is held ──▶ at work: stays awake ── the last one is dropped ───────────────┘
+//! ```
+//!
+//! What is due when a machine wakes is done at once, whoever woke it, for the [device's clock](super::clock) has
+//! run on: neither logind's PrepareForSleep nor a jump of any other clock has to be looked at. The signal
+//! Wakeup is awaited because a machine that was woken may fall asleep again before the work has begun.
 
+mod ears;
 mod service;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use log::{debug, warn};
 use zbus::Address;
 
 use self::service::Service;
-use super::clock::Timer;
+use super::clock::{Timer, now};
 use crate::base::Monotonic;
 
 /// What a device may ask of its machine. Clones speak for the same device. Nothing here waits or fails: whoever
 /// keeps the machine awake is asked on a thread of its own, and a machine that offers nothing sleeps as
 /// it likes.
 #[derive(Clone, Debug, Default)]
-pub struct Power(Option<Sender<Order>>);
+pub struct Power(Option<Arc<Orders>>);
 
 /// The machine stays awake while this lives.
 #[derive(Debug)]
@@ -52,12 +63,21 @@ pub struct ServiceAlarm {
     set_to: Mutex<Option<Monotonic>>,
 }
 
+/// A way to the thread that asks, which ends with the last one who could want anything.
+#[derive(Debug)]
+struct Orders(Sender<Order>);
+
 /// What the thread that asks is told.
 #[derive(Debug)]
 enum Order {
     Hold,
     Release,
     WakeAt(Option<Monotonic>),
+    /// The service has woken the machine, for whomever.
+    Woken,
+    /// The service has started anew, and knows of nothing.
+    Restarted,
+    End,
 }
 
 /// What is wanted of the machine, all orders together.
@@ -65,6 +85,8 @@ enum Order {
 struct Wanted {
     holders: usize,
     wake_at: Option<Monotonic>,
+    /// Whether the machine was woken for what is due now, which has not begun yet.
+    is_woken: bool,
 }
 
 impl Power {
@@ -85,13 +107,19 @@ impl Power {
 
     fn on(address: Option<Address>) -> io::Result<Power> {
         let (orders, taken) = channel();
+        let heard = orders.clone();
         let serve = move || match Service::find(address) {
-            Ok(Some(service)) => obey(service, &taken),
+            Ok(Some(service)) => {
+                if let Err(error) = ears::listen(&service, heard) {
+                    warn!("{service} is not heard: {error}");
+                }
+                obey(service, &taken);
+            }
             Ok(None) => debug!("nobody on the system bus keeps the machine awake"),
             Err(error) => debug!("no system bus: {error}"),
         };
         thread::Builder::new().name("power".into()).spawn(serve)?;
-        Ok(Power(Some(orders)))
+        Ok(Power(Some(Arc::new(Orders(orders)))))
     }
 
     /// Keeps the machine awake until the lock is dropped. Any number may be held.
@@ -113,9 +141,21 @@ impl Power {
 
     fn order(&self, order: Order) {
         if let Some(orders) = &self.0 {
-            // Where there is no service, its thread has gone.
-            let _ = orders.send(order);
+            orders.send(order);
         }
+    }
+}
+
+impl Orders {
+    fn send(&self, order: Order) {
+        // Where there is no service, its thread has gone.
+        let _ = self.0.send(order);
+    }
+}
+
+impl Drop for Orders {
+    fn drop(&mut self) {
+        self.send(Order::End);
     }
 }
 
@@ -159,22 +199,39 @@ impl ServiceAlarm {
 }
 
 impl Wanted {
-    fn note(&mut self, order: Order) {
+    fn note(&mut self, order: &Order, now: Monotonic) {
         match order {
             Order::Hold => self.holders += 1,
             Order::Release => self.holders -= 1,
-            Order::WakeAt(at) => self.wake_at = at,
+            Order::WakeAt(at) => {
+                self.wake_at = *at;
+                self.is_woken = false;
+            }
+            Order::Woken => self.is_woken = self.wake_at.is_some_and(|at| at <= now),
+            Order::Restarted | Order::End => {}
         }
+    }
+
+    fn is_awake(&self) -> bool {
+        self.holders > 0 || self.is_woken
     }
 }
 
 /// Asks for what is wanted, whenever that changes, until nobody is left who could want anything.
 fn obey(mut service: Service, orders: &Receiver<Order>) {
     let mut wanted = Wanted::default();
-    while let Ok(order) = orders.recv() {
-        wanted.note(order);
-        orders.try_iter().for_each(|order| wanted.note(order));
-        if let Err(error) = service.arrange(wanted.holders > 0, wanted.wake_at) {
+    while let Ok(first) = orders.recv() {
+        for order in std::iter::once(first).chain(orders.try_iter()) {
+            wanted.note(&order, now());
+            match order {
+                // What was asked for is over, or the clock on the wall was set and it came too early.
+                Order::Woken => service.forget_wakeup(),
+                Order::Restarted => service.forget(),
+                Order::End => return service.leave(),
+                _ => {}
+            }
+        }
+        if let Err(error) = service.arrange(wanted.is_awake(), wanted.wake_at) {
             warn!("{service}: {error}");
         }
     }

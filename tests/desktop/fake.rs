@@ -21,6 +21,7 @@ pub type Unit =
 /// How a call is answered.
 pub enum Answer {
     Done,
+    Text(&'static str),
     Texts(&'static [&'static str]),
     Number(u32),
     Flag(bool),
@@ -87,6 +88,16 @@ impl Fake {
         call
     }
 
+    /// Waits for a call of this method, past others.
+    pub fn await_call(&self, member: &str) -> Call {
+        loop {
+            let call = self.calls.recv_timeout(PATIENCE).expect(member);
+            if call.member == member {
+                return call;
+            }
+        }
+    }
+
     /// The next call of this method that has come, past others.
     pub fn next_of(&self, member: &str) -> Option<Call> {
         self.calls.try_iter().find(|call| call.member == member)
@@ -130,6 +141,7 @@ fn reply(connection: &Connection, call: &Message, answer: Answer) {
     let header = call.header();
     let sent = match answer {
         Answer::Done => connection.reply(&header, &()),
+        Answer::Text(text) => connection.reply(&header, &text),
         Answer::Texts(texts) => connection.reply(&header, &texts),
         Answer::Number(number) => connection.reply(&header, &number),
         Answer::Flag(is_so) => connection.reply(&header, &is_so),

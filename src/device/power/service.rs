@@ -23,14 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A service, and what it has granted.
 pub(super) struct Service {
     bus: Connection,
-    kind: Kind,
+    pub kind: Kind,
     lock: Option<Lock>,
     /// When the machine is to be woken, and what that can be called off with.
     wakeup: Option<(Monotonic, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Repowerd,
     Powerd,
     Logind,
@@ -58,17 +58,47 @@ impl Service {
         Ok(None)
     }
 
-    /// Has the machine stay awake, or not, and wake at `wake_at`; asks for nothing twice.
+    /// Has the machine stay awake, or not, and wake at `wake_at`; asks for nothing twice. While it stays awake
+    /// nothing has to wake it, and before it may sleep it is clear what will.
     pub fn arrange(&mut self, is_awake: bool, wake_at: Option<Monotonic>) -> zbus::Result<()> {
-        match (is_awake, self.lock.take()) {
-            (true, None) => self.lock = Some(self.acquire()?),
-            (false, Some(lock)) => self.release(lock)?,
-            (_, lock) => self.lock = lock,
+        if is_awake {
+            if self.lock.is_none() {
+                self.lock = Some(self.acquire()?);
+            }
+            return Ok(());
         }
-        if self.kind != Kind::Logind && self.wakeup.as_ref().map(|(at, _)| *at) != wake_at {
-            self.move_wakeup(wake_at)?;
+        let moved = match self.kind {
+            Kind::Logind => Ok(()),
+            _ if self.wakeup.as_ref().map(|(at, _)| *at) == wake_at => Ok(()),
+            _ => self.move_wakeup(wake_at),
+        };
+        let released = self.lock.take().map_or(Ok(()), |lock| self.release(lock));
+        moved.and(released)
+    }
+
+    /// The wake-up that was asked for may be over, or have come at a wrong time: it is to be asked for anew.
+    pub fn forget_wakeup(&mut self) {
+        if let Some((_, cookie)) = self.wakeup.take() {
+            self.call_off(&cookie);
         }
-        Ok(())
+    }
+
+    /// The service knows nothing any more of what it has granted.
+    pub fn forget(&mut self) {
+        self.lock = None;
+        self.wakeup = None;
+    }
+
+    /// Takes back all that was asked for. Whoever listens to the bus by this connection hears its end.
+    pub fn leave(mut self) {
+        // The service notices by itself, too.
+        let _ = self.arrange(false, None);
+        let _ = self.bus.close();
+    }
+
+    /// The connection to the bus.
+    pub fn bus(&self) -> &Connection {
+        &self.bus
     }
 
     fn acquire(&self) -> zbus::Result<Lock> {
@@ -89,10 +119,7 @@ impl Service {
     }
 
     fn move_wakeup(&mut self, to: Option<Monotonic>) -> zbus::Result<()> {
-        if let Some((_, cookie)) = self.wakeup.take() {
-            // What is over cannot be called off, and some services say so.
-            let _ = self.call("clearWakeup", &(cookie,));
-        }
+        self.forget_wakeup();
         if let Some(at) = to {
             // Whole seconds, and not too early, or nothing would be due yet.
             let unix_seconds = wall(at).0.div_ceil(1_000);
@@ -100,6 +127,11 @@ impl Service {
             self.wakeup = Some((at, cookie));
         }
         Ok(())
+    }
+
+    fn call_off(&self, cookie: &str) {
+        // What is over cannot be called off, and some services say so.
+        let _ = self.call("clearWakeup", &(cookie,));
     }
 
     fn call<B>(&self, method: &str, body: &B) -> zbus::Result<Message>
@@ -112,7 +144,7 @@ impl Service {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Repowerd => "com.lomiri.Repowerd",
             Kind::Powerd => "com.canonical.powerd",
@@ -120,7 +152,7 @@ impl Kind {
         }
     }
 
-    fn path(self) -> &'static str {
+    pub fn path(self) -> &'static str {
         match self {
             Kind::Repowerd => "/com/lomiri/Repowerd",
             Kind::Powerd => "/com/canonical/powerd",
@@ -128,7 +160,7 @@ impl Kind {
         }
     }
 
-    fn interface(self) -> &'static str {
+    pub fn interface(self) -> &'static str {
         match self {
             Kind::Logind => "org.freedesktop.login1.Manager",
             other => other.name(),

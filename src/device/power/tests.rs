@@ -62,7 +62,7 @@ fn a_machine_is_woken_at_one_time_at_once() {
     let (tell, asked) = channel();
     let _service = bus.serve("com.lomiri.Repowerd", answer_like_repowerd(tell));
     let power = Power::on_bus(bus.address()).expect("a thread");
-    let alarm = Alarm::Service(ServiceAlarm { power: power.clone(), set_to: Mutex::default() });
+    let alarm = alarm_of(&power);
     let hour = now() + Duration::from_secs(3_600);
     alarm.set(Some(hour));
     assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
@@ -72,6 +72,63 @@ fn a_machine_is_woken_at_one_time_at_once() {
     assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
     alarm.set(None);
     assert_eq!(next(&asked), "clearWakeup \"cookie 2\"");
+}
+
+/// What wakes the machine by a service.
+fn alarm_of(power: &Power) -> Alarm {
+    Alarm::Service(ServiceAlarm { power: power.clone(), set_to: Mutex::default() })
+}
+
+/// Says that the machine has been woken.
+fn wake(service: &Connection) {
+    let name = "com.lomiri.Repowerd";
+    service.emit_signal(None::<&str>, "/com/lomiri/Repowerd", name, "Wakeup", &()).expect("connected");
+}
+
+#[test]
+fn a_machine_that_was_woken_stays_awake_until_the_work_is_done() {
+    let Some(bus) = PrivateBus::start() else { return };
+    let (tell, asked) = channel();
+    let service = bus.serve("com.lomiri.Repowerd", answer_like_repowerd(tell));
+    let power = Power::on_bus(bus.address()).expect("a thread");
+    let alarm = alarm_of(&power);
+    alarm.set(Some(now()));
+    assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
+    wake(&service);
+    assert_eq!(next(&asked), "clearWakeup \"cookie 1\"");
+    assert_eq!(next(&asked), "requestSysState (\"lomiri-push\", 1)");
+    alarm.set(Some(now() + Duration::from_secs(3_600)));
+    assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"", "it does not sleep before that is clear");
+    assert_eq!(next(&asked), "clearSysState \"cookie 2\"");
+}
+
+#[test]
+fn a_machine_that_was_woken_too_early_is_woken_again_and_may_sleep_meanwhile() {
+    let Some(bus) = PrivateBus::start() else { return };
+    let (tell, asked) = channel();
+    let service = bus.serve("com.lomiri.Repowerd", answer_like_repowerd(tell));
+    let power = Power::on_bus(bus.address()).expect("a thread");
+    let alarm = alarm_of(&power);
+    alarm.set(Some(now() + Duration::from_secs(3_600)));
+    assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
+    wake(&service);
+    assert_eq!(next(&asked), "clearWakeup \"cookie 1\"");
+    assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
+    drop((alarm, power));
+    assert_eq!(next(&asked), "clearWakeup \"cookie 2\"", "nobody is left who could want it");
+}
+
+#[test]
+fn a_service_that_has_started_anew_is_asked_anew() {
+    let Some(bus) = PrivateBus::start() else { return };
+    let (tell, asked) = channel();
+    let service = bus.serve("com.lomiri.Repowerd", answer_like_repowerd(tell.clone()));
+    let power = Power::on_bus(bus.address()).expect("a thread");
+    alarm_of(&power).set(Some(now() + Duration::from_secs(3_600)));
+    assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
+    service.release_name("com.lomiri.Repowerd").expect("it has it");
+    let _service = bus.serve("com.lomiri.Repowerd", answer_like_repowerd(tell));
+    assert_eq!(next(&asked), "requestWakeup \"lomiri-push\"");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod helpers;
 mod life;
 pub mod notes;
 mod old_server;
+mod power;
 mod rig;
 mod settings;
 mod shade;
