@@ -21,6 +21,8 @@ mod operator;
 #[cfg(feature = "server")]
 mod own_certificate;
 #[cfg(feature = "device")]
+mod place;
+#[cfg(feature = "device")]
 mod registration;
 #[cfg(feature = "server")]
 mod serve;

@@ -3,10 +3,10 @@
 mod tail;
 
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use serde::de::IgnoredAny;
 
+use super::place::Place;
 use super::{Failure, say};
 use crate::base::AppId;
 use crate::device::bus::{Address, Caller, CallerError};
@@ -19,12 +19,8 @@ use crate::device::bus::{Address, Caller, CallerError};
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// The D-Bus address where the service is [default: the session bus]
-    #[arg(long, value_name = "ADDRESS", global = true, conflicts_with = "socket")]
-    bus: Option<String>,
-    /// The socket of a service that runs without a bus
-    #[arg(long, value_name = "PATH", global = true)]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(clap::Subcommand)]
@@ -87,11 +83,7 @@ struct App {
 
 /// Asks, and prints the answer.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    let address = match (arguments.bus, arguments.socket) {
-        (Some(bus), _) => Address::At(bus),
-        (None, Some(socket)) => Address::Peer(socket),
-        (None, None) => Address::Session,
-    };
+    let address = Address::from(arguments.place);
     let caller = || Caller::connect(&address);
     match arguments.command {
         Command::Register { app, user } => register(&caller()?, &app.app, user),

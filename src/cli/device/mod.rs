@@ -33,6 +33,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         None => run::run(&arguments.run),
         Some(Command::Enrol(arguments)) => enrol::run(&arguments),
-        Some(Command::Status(arguments)) => status::run(&arguments),
+        Some(Command::Status(arguments)) => status::run(arguments),
     }
 }

@@ -4,53 +4,33 @@ use jiff::fmt::friendly::{Designator, SpanPrinter};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use zbus::blocking::Connection;
-
+use crate::cli::place::Place;
 use crate::cli::{Failure, say};
-use crate::device::bus::names;
+use crate::device::bus::Caller;
 use crate::device::daemon::{Connection as Link, Report};
 
 /// Tells how the push service does
 ///
 /// To whom it is connected and since when, how long it stays silent, how many messages came today and for
-/// which apps, and what went wrong last.
+/// which apps, and what went wrong last. Ends with status 1 if no push service is running.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Print what the service says as one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Asks and prints.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let text = ask().map_err(|error| Failure::Run(explain(&error)))?;
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let text = Caller::connect(&arguments.place.into())?.status()?;
     if arguments.json {
         return say(&text);
     }
     let report: Report = serde_json::from_str(&text)
         .map_err(|error| Failure::Run(format!("the push service is of another version: {error}")))?;
     say(&in_words(&report, Timestamp::now()))
-}
-
-fn ask() -> zbus::Result<String> {
-    let session = Connection::session()?;
-    let answer = session.call_method(
-        Some(names::PUSH.name),
-        names::STATUS_PATH,
-        Some(names::STATUS_INTERFACE),
-        "Status",
-        &(),
-    )?;
-    answer.body().deserialize()
-}
-
-fn explain(error: &zbus::Error) -> String {
-    match error {
-        zbus::Error::MethodError(name, ..) if name.ends_with("ServiceUnknown") => {
-            "no push service runs in this session: start one with `lomiri-push device`".into()
-        }
-        error => format!("the push service does not answer: {error}"),
-    }
 }
 
 fn in_words(report: &Report, now: Timestamp) -> String {

@@ -1,6 +1,7 @@
 //! The life of a message, and of the service.
 
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::json;
 
@@ -118,4 +119,21 @@ fn what_cannot_be_stored_is_not_acked_and_comes_again() {
     let _service = phone.start();
     phone.await_post();
     assert_eq!(phone.pop(), [json!({ "text": "Tea?" })]);
+}
+
+#[test]
+fn the_service_says_how_it_does_and_the_command_if_there_is_none() {
+    let Some(phone) = Phone::new() else { return };
+    let status = || {
+        let output = phone.program(&["device", "status"]).stdout(Stdio::piped()).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("text"))
+    };
+    let (code, text) = status();
+    assert_eq!(code, Some(1));
+    assert!(text.contains("the push service is not running: start it (lomiri-push device"), "{text}");
+    let _service = phone.start();
+    let (code, text) = status();
+    assert_eq!(code, Some(0));
+    assert!(text.starts_with("Connected to 127.0.0.1:"), "{text}");
 }
