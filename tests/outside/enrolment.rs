@@ -20,16 +20,21 @@ pub fn enrol(
     user: &str,
     state: &Path,
 ) -> Result<State, String> {
-    let code = ask(server.http, "/v1/enrolment-codes", &operator_key(folder)?, &json!({ "user": user }))?;
-    let code = code["code"].as_str().ok_or("no code came")?;
+    let code = code_for(server, folder, user)?;
     let mut command = Command::new(program);
-    command.args(["device", "enrol", code, "--addr", &server.devices.addr]).arg("--state").arg(state);
+    command.args(["device", "enrol", &code, "--addr", &server.devices.addr]).arg("--state").arg(state);
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let text = std::fs::read(state.join("device.json")).map_err(|error| error.to_string())?;
     State::from_json(&text).map_err(|error| error.to_string())
+}
+
+/// A code for a new device of `user`'s.
+pub fn code_for(server: &Listening, folder: &Path, user: &str) -> Result<String, String> {
+    let code = ask(server.http, "/v1/enrolment-codes", &operator_key(folder)?, &json!({ "user": user }))?;
+    Ok(code["code"].as_str().ok_or("no code came")?.to_owned())
 }
 
 /// The operator's key of the server that was started in `folder`.

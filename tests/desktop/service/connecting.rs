@@ -1,6 +1,8 @@
 //! How the push service finds its server: by its enrolment, by its own configuration, or by the one that
 //! the existing service has left.
 
+use std::fs::{self, File};
+
 use lomiri_push::device::machine;
 use serde_json::json;
 
@@ -125,4 +127,15 @@ fn a_phone_that_has_come_to_the_wrong_server_asks_for_the_right_one() {
         assert_eq!(server.next(), Seen::Version(0));
         service.await_line("connected to ");
     }
+}
+
+#[test]
+fn a_first_start_takes_its_code_from_standard_input() {
+    let Some(phone) = Phone::new() else { return };
+    let code = phone.path("code");
+    fs::write(&code, phone.enrolment_code() + "\n").expect("writable");
+    let mut command = phone.program(&["device", "--enrol", "-", "--state"]);
+    command.arg(phone.path("new")).stdin(File::open(&code).expect("written"));
+    let mut service = Service::spawn(&mut command);
+    service.await_line("connected to ");
 }

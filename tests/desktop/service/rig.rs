@@ -20,7 +20,7 @@ use zbus::zvariant::{DynamicType, Type};
 
 use crate::fake::{Answer, Call, Fake};
 use crate::outside::PATIENCE;
-use crate::outside::enrolment::enrol;
+use crate::outside::enrolment::{code_for, enrol};
 use crate::outside::server::{Listening, Server};
 use crate::private_bus::PrivateBus;
 
@@ -55,6 +55,11 @@ impl Phone {
         enrol(program, &phone.listening, &place, "carol", &phone.path("state")).expect("a code is good");
         phone.configure("");
         Some(phone)
+    }
+
+    /// A code for another device of Carol's.
+    pub fn enrolment_code(&self) -> String {
+        code_for(&self.listening, &self.path("server"), "carol").expect("the operator may")
     }
 
     /// One as it is sold, which has the existing service's configuration, at a server that believes everybody
@@ -132,10 +137,17 @@ impl Phone {
             .expect("writable");
     }
 
-    /// The command that starts its push service, with nothing of this machine's own.
+    /// The command that starts its push service.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program(&["device"]);
+        command.arg("--state").arg(self.path("state")).args(arguments);
+        command
+    }
+
+    /// The program, with nothing of this machine's own.
+    pub fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.arg("device").arg("--state").arg(self.path("state")).args(arguments);
+        command.args(arguments);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("RUST_LOG", "lomiri_push=info");
         for (name, place) in [("DATA", "data"), ("CACHE", "cache"), ("CONFIG", "config")] {
