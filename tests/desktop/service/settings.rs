@@ -2,6 +2,7 @@
 //! this been tried.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::json;
@@ -62,4 +63,23 @@ fn what_is_switched_off_in_lomiris_settings_is_not_shown() {
     switch_off(&phone, "use-list-notifications");
     assert_eq!(shown("fleeting"), Some("fleeting".into()));
     assert_eq!(phone.pop().len(), 3, "messages come whatever is shown");
+}
+
+#[test]
+fn a_tool_that_hangs_holds_up_a_notification_for_a_moment_alone() {
+    let Some(phone) = Phone::new() else { return };
+    let Some(mut command) = with_schema(&phone) else { return };
+    let desktop = notes::keeping_server(phone.bus.address());
+    phone.install(POLITE);
+    let tools = phone.path("tools");
+    fs::create_dir(&tools).expect("writable");
+    let hanging = tools.join("gsettings");
+    fs::write(&hanging, "#!/bin/sh\nexec sleep 1000\n").expect("writable");
+    fs::set_permissions(&hanging, fs::Permissions::from_mode(0o755)).expect("ours");
+    let path = std::env::var("PATH").expect("tools are found by it");
+    let mut service = Service::spawn(command.env("PATH", format!("{}:{path}", tools.display())));
+    service.await_line("connected to ");
+    phone.post(&phone.call::<String>("Register"), &json!({ "text": "Tea?" }));
+    phone.await_post();
+    assert_eq!(notes::shown(&desktop.next_of("Notify").expect("it is shown")).1, "Tea?");
 }
