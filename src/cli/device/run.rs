@@ -30,7 +30,8 @@ const OWN_FOLDER: &str = "lomiri-push";
 #[derive(clap::Args)]
 #[group(skip)]
 pub struct Arguments {
-    /// The configuration [default: lomiri-push/device.toml in the XDG configuration folders, if it is there]
+    /// The configuration [default: lomiri-push/device.toml in the XDG configuration folders, if it is there]. What it
+    /// leaves out, lomiri-push-service/config.json says, which phones with the existing service have
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to keep who this device is, and its mailbox [default: ~/.local/share/lomiri-push]
