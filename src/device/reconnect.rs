@@ -14,6 +14,12 @@ const TAKEN_OVER: Duration = Duration::from_secs(60);
 /// The longest that a GOAWAY is obeyed, spread included: a broken server must not silence a device for good.
 pub const AWAY_SECONDS_MAX: u64 = 3_600;
 const GOAWAY_MAX: Duration = Duration::from_secs(AWAY_SECONDS_MAX);
+/// A wait no longer than this is waited out awake: a machine that fell asleep in it would come back minutes
+/// late, and learn nothing from a silence that was lost. The first four failures, and a server's restart.
+pub const AWAKE_WAIT_MAX: Duration = Duration::from_secs(15);
+/// A sleeping machine is not woken sooner than this to connect again: a phone must not spend its nights on
+/// a server that is down.
+pub const WAKE_APART_MIN: Duration = Duration::from_secs(300);
 
 /// Counts the failures since a session last proved itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

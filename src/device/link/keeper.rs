@@ -28,15 +28,12 @@ use crate::device::clock::{now, wall};
 use crate::device::lifeline::{Cause, Wait};
 use crate::device::network::Network;
 use crate::device::power::{Power, WakeLock};
+use crate::device::reconnect::{AWAKE_WAIT_MAX, WAKE_APART_MIN};
 use crate::device::watch::{Until, Watch};
 use crate::device::{ConnectError, Connection, Server};
 use crate::protocol::wire1::{Goaway, Reason};
 use crate::session::EndReason;
 use crate::session::device::Event;
-
-/// A sleeping machine is not woken sooner than this to connect again: a phone must not spend its nights on
-/// a server that is down.
-const WAKE_APART_MIN: Duration = Duration::from_secs(300);
 
 /// Does all that a link does.
 pub(super) struct Keeper<N> {
@@ -56,6 +53,8 @@ pub(super) struct Keeper<N> {
     next_at: Monotonic,
     /// Whether the server wants that wait, on whatever network.
     is_sent_away: bool,
+    /// What keeps the machine awake for a short wait.
+    awake: Option<WakeLock>,
 }
 
 /// Whether a connection is still the one that is wanted.
@@ -92,6 +91,7 @@ impl<N: FnMut(News)> Keeper<N> {
             is_stopping: false,
             next_at: Monotonic::default(),
             is_sent_away: false,
+            awake: None,
         }
     }
 
@@ -123,7 +123,7 @@ impl<N: FnMut(News)> Keeper<N> {
 
     /// Tries the servers one after the other, and stays with the first that answers.
     fn connect(&mut self) {
-        let awake = self.power.hold();
+        let awake = self.awake.take().unwrap_or_else(|| self.power.hold());
         let servers = match self.servers.list(&self.watch) {
             Ok(servers) => servers,
             Err(NoServers::Called) => return,
@@ -270,6 +270,7 @@ impl<N: FnMut(News)> Keeper<N> {
     fn wait(&mut self, wait: Wait, problem: String) {
         self.next_at = now() + wait.duration;
         self.is_sent_away = matches!(wait.cause, Cause::SentAway(_));
+        self.awake = (wait.duration <= AWAKE_WAIT_MAX).then(|| self.power.hold());
         (self.news)(News::Waiting { wait, problem });
     }
 
@@ -298,7 +299,10 @@ impl<N: FnMut(News)> Keeper<N> {
     /// The device is somewhere else, or nowhere, and not connected.
     fn arrive(&mut self) {
         match &self.network {
-            Network::Offline => (self.news)(News::Offline),
+            Network::Offline => {
+                self.awake = None;
+                (self.news)(News::Offline);
+            }
             Network::On(name) => {
                 self.line.move_to(name);
                 if !self.is_sent_away {
