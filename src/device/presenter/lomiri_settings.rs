@@ -1,8 +1,7 @@
 //! What the user lets each app do by the settings of Lomiri itself, read by GLib's tool where they are installed. What
 //! follows from it, it does not know.
 //!
-//! The names are those of Lomiri's published packages, and have not been tried on a phone. What cannot be read is
-//! allowed.
+//! The names are what is known of Lomiri, and have not been tried on a phone. What cannot be read is allowed.
 
 use std::fs;
 use std::process::{Command, Stdio};
