@@ -34,6 +34,7 @@ mod tally;
 pub mod update;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use crate::base::{AppId, MessageId, Payload};
 use crate::protocol::wire1::{Outcome, Receipt};
@@ -244,8 +245,7 @@ impl Service {
         let Presented { bubble, is_shown, is_listed } = presented;
         let note = Note { app: app.clone(), tag, bubble, url, message };
         if persist && is_listed {
-            let gone = self.shade.add(note);
-            self.withdraw(gone);
+            self.list(note);
         } else if note.bubble.is_some() {
             self.float(note);
         }
@@ -471,12 +471,29 @@ impl Service {
         self.commands.extend(bubbles.map(|bubble| Command::Withdraw { bubble }));
     }
 
+    fn list(&mut self, note: Note) {
+        self.make_way(&note);
+        let gone = self.shade.add(note);
+        self.withdraw(gone);
+    }
+
     fn float(&mut self, note: Note) {
-        self.bubbles.retain(|other| other.bubble != note.bubble);
+        self.make_way(&note);
         if self.bubbles.len() == BUBBLES_MAX {
             self.bubbles.pop_front();
         }
         self.bubbles.push_back(note);
+    }
+
+    /// What a note replaces goes, whether it stays or floats.
+    fn make_way(&mut self, note: &Note) {
+        let floating = mem::take(&mut self.bubbles);
+        let (replaced, kept): (VecDeque<Note>, _) =
+            floating.into_iter().partition(|other| note.replaces(other));
+        self.bubbles = kept;
+        let gone = self.shade.make_way(note);
+        self.withdraw(gone);
+        self.withdraw(replaced.into_iter().filter(|other| other.bubble != note.bubble).collect());
     }
 
     fn take_note(&mut self, bubble: &BubbleId) -> Option<Note> {

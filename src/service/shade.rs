@@ -88,12 +88,10 @@ impl Shade {
         !self.is_stale
     }
 
-    /// A notification is there. It takes the place of those with the same tag, and the oldest of its app go if
-    /// there are too many: these are given back.
+    /// A notification is there. It takes the place of those that it replaces, and the oldest of its app go if
+    /// there are too many: those whose bubbles may still be up are given back.
     pub fn add(&mut self, note: Note) -> Vec<Note> {
-        let mut gone =
-            self.remove(|other| other.app == note.app && !note.tag.is_empty() && other.tag == note.tag);
-        gone.retain(|other| other.bubble != note.bubble);
+        let mut gone = self.make_way(&note);
         let count = self.of(&note.app).count();
         if count >= PER_APP_MAX {
             let oldest = self.of(&note.app).next().cloned();
@@ -101,6 +99,13 @@ impl Shade {
         }
         self.notes.push_back(note);
         self.is_stale = true;
+        gone
+    }
+
+    /// Takes away what `note` replaces, wherever that one is going to be. Those whose bubbles may still be up.
+    pub fn make_way(&mut self, note: &Note) -> Vec<Note> {
+        let mut gone = self.remove(|other| note.replaces(other));
+        gone.retain(|other| other.bubble != note.bubble);
         gone
     }
 
@@ -132,6 +137,15 @@ impl Shade {
         self.notes = kept;
         self.is_stale |= !gone.is_empty();
         gone
+    }
+}
+
+impl Note {
+    /// Whether this one, which was shown later, took the place of the other: their app gave both one tag, or the
+    /// notification server one bubble.
+    pub fn replaces(&self, other: &Note) -> bool {
+        let is_same_tag = !self.tag.is_empty() && self.tag == other.tag && self.app == other.app;
+        is_same_tag || (self.bubble.is_some() && self.bubble == other.bubble)
     }
 }
 
@@ -235,8 +249,8 @@ mod tests {
     #[test]
     fn a_url_that_would_fill_the_file_is_not_known_after_a_restart() {
         let mut shade = Shade::default();
-        for (tag, length) in [("short", URL_BYTES_MAX), ("long", URL_BYTES_MAX + 1)] {
-            shade.add(Note { url: Some("x".repeat(length)), ..note("_a", tag, 1) });
+        for (number, length) in [(1, URL_BYTES_MAX), (2, URL_BYTES_MAX + 1)] {
+            shade.add(Note { url: Some("x".repeat(length)), ..note("_a", "", number) });
         }
         let shade = Shade::restore(&shade.poll_write().expect("something has changed"));
         let known: Vec<bool> = shade.notes().map(|note| note.url.is_some()).collect();

@@ -223,15 +223,7 @@ fn an_app_that_is_gone_gets_nothing_and_its_token_dies() {
 
 #[test]
 fn what_stays_is_listed_after_a_restart_and_goes_when_its_app_or_its_user_says_so() {
-    let mut device = Device::new();
-    for (number, shown) in [(1, bubble(11)), (2, bubble(12))] {
-        device.come(number);
-        device.service.handle_helped(number, Some(output(None, Some(card(true)))));
-        device.work(100);
-        let presented = Presented { bubble: Some(shown), is_shown: true, is_listed: true };
-        device.service.handle_presented(number, presented);
-        device.work(100);
-    }
+    let device = shown([(true, bubble(11)), (true, bubble(12))]);
     assert!(device.done.contains(&Command::Withdraw { bubble: bubble(11) }), "the tag is the same");
     let mut device = device.restart();
     device.service.list_persistent(1, &app());
@@ -260,6 +252,44 @@ fn a_bubble_that_is_opened_is_told_to_the_server_once() {
     for told in [1, 0] {
         device.service.handle_activated(&bubble(5));
         assert_eq!(device.work(100).len(), told);
+    }
+}
+
+/// Shows notifications with one tag, one after the other: whether each stays, and its bubble.
+fn shown(notifications: [(bool, BubbleId); 2]) -> Device {
+    let mut device = Device::new();
+    for (number, (persist, bubble)) in (1..).zip(notifications) {
+        device.come(number);
+        device.service.handle_helped(number, Some(output(None, Some(card(persist)))));
+        device.work(100);
+        let presented = Presented { bubble: Some(bubble), is_shown: true, is_listed: true };
+        device.service.handle_presented(number, presented);
+        device.work(100);
+    }
+    device
+}
+
+#[test]
+fn a_dismissed_bubble_leaves_nothing_of_what_it_replaced() {
+    for persist in [[true, false], [false, true]] {
+        let mut device = shown(persist.map(|persist| (persist, bubble(5))));
+        assert!(device.done.iter().all(|command| !matches!(command, Command::Withdraw { .. })));
+        assert_eq!(device.service.shade().notes().count(), usize::from(persist[1]));
+        device.service.handle_dismissed(&bubble(5));
+        device.work(100);
+        assert!(device.service.bubbles.is_empty(), "{persist:?}");
+        assert_eq!(device.restart().service.shade().notes().count(), 0, "{persist:?}");
+    }
+}
+
+#[test]
+fn a_tag_is_of_the_latest_notification_alone_whether_it_stays_or_not() {
+    for persist in [[true, false], [false, true]] {
+        let device = shown([(persist[0], bubble(5)), (persist[1], bubble(6))]);
+        assert!(device.done.contains(&Command::Withdraw { bubble: bubble(5) }), "{persist:?}");
+        let staying = device.service.shade().notes();
+        let left: Vec<_> = device.service.bubbles.iter().chain(staying).map(|note| &note.bubble).collect();
+        assert_eq!(left, [&Some(bubble(6))], "{persist:?}");
     }
 }
 
