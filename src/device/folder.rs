@@ -60,12 +60,21 @@ impl Folder {
         Ok(Contents { mailbox: self.read_mailbox()?, shade })
     }
 
-    /// Does what the service wants; durable when it returns.
-    pub fn write(&self, write: &Write) -> io::Result<()> {
-        match write {
-            Write::Put(name, contents) => write_whole(&self.path.join(name), contents, FILE_MODE),
-            Write::Remove(name) => self.remove(name),
+    /// Does all of what the service wants, in its order; durable when it returns.
+    pub fn write(&self, writes: impl IntoIterator<Item = Write>) -> io::Result<()> {
+        let mut has_removed = false;
+        for write in writes {
+            match write {
+                Write::Put(name, contents) => write_whole(&self.path.join(name), &contents, FILE_MODE)?,
+                Write::Remove(name) => {
+                    self.remove(&name)?;
+                    has_removed = true;
+                }
+            }
         }
+        // That a post or a broadcast was popped, nothing says but that its file is gone. One sync does for all
+        // that an app pops at once.
+        if has_removed { sync(&self.mailbox()) } else { Ok(()) }
     }
 
     fn read_mailbox(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
@@ -80,7 +89,6 @@ impl Folder {
         Ok(files)
     }
 
-    /// A file that comes back after a crash is known for gone by `seen.json`, so its going needs no sync.
     fn remove(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.path.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -107,6 +115,7 @@ fn read_short(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -119,12 +128,9 @@ mod tests {
         let contents = folder.read().expect("readable");
         assert!(contents.mailbox.is_empty() && contents.shade.is_empty());
         let put = |name: &str| Write::Put(name.into(), name.as_bytes().to_vec());
-        for write in [put("mailbox/1.json"), put("mailbox/2.json"), put("shade.json")] {
-            folder.write(&write).expect("writable");
-        }
-        for _ in 0..2 {
-            folder.write(&Write::Remove("mailbox/1.json".into())).expect("it may be gone");
-        }
+        let removals = [Write::Remove("mailbox/1.json".into()), Write::Remove("mailbox/1.json".into())];
+        let puts = [put("mailbox/1.json"), put("mailbox/2.json"), put("shade.json")];
+        folder.write(puts.into_iter().chain(removals)).expect("writable, and it may be gone");
         let taken = Folder::open(&path).expect_err("one has it");
         assert!(taken.to_string().starts_with("another push service"), "{taken}");
         drop(folder);
@@ -133,5 +139,22 @@ mod tests {
         assert_eq!(contents.shade, b"shade.json");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path.join("mailbox")), mode(&path.join("mailbox/2.json"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn what_was_removed_is_synced_before_the_last_write_counts() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::open(place.path()).expect("writable");
+        let put = Write::Put("mailbox/1.json".into(), Vec::new());
+        let remove = Write::Remove("mailbox/1.json".into());
+        folder.write([put]).expect("writable");
+        // A folder that has gone when all is written cannot be synced: that shows whether it is tried.
+        let last = iter::once_with(|| {
+            fs::remove_dir(place.path().join(MAILBOX_FOLDER)).expect("it is empty");
+            Write::Put(SHADE_FILE.into(), Vec::new())
+        });
+        let written = folder.write(iter::once(remove).chain(last));
+        assert_eq!(written.map_err(|error| error.kind()), Err(ErrorKind::NotFound));
+        folder.write([Write::Put(SHADE_FILE.into(), Vec::new())]).expect("nothing was removed");
     }
 }

@@ -14,6 +14,7 @@ mod status;
 pub use self::status::{App, Connection, Problem, Report};
 
 use std::io;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -297,11 +298,9 @@ impl Daemon {
     }
 
     fn write(&mut self) -> Result<(), DaemonError> {
-        while let Some(write) = self.service.poll_write() {
-            self.folder
-                .write(&write)
-                .map_err(|error| DaemonError::Folder { folder: self.path.clone(), error })?;
-        }
+        self.folder
+            .write(iter::from_fn(|| self.service.poll_write()))
+            .map_err(|error| DaemonError::Folder { folder: self.path.clone(), error })?;
         self.service.written();
         Ok(())
     }
