@@ -357,6 +357,11 @@ impl Service {
         self.helping.is_idle() && self.presenting.is_empty() && self.commands.is_empty()
     }
 
+    /// Whether something is about to be shown.
+    pub fn is_presenting(&self) -> bool {
+        !self.presenting.is_empty()
+    }
+
     /// Goes on where an earlier life ended.
     fn take_up(&mut self) {
         let entries: Vec<(u64, AppId, Stage)> =

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::calls::Calls;
 use self::status::Status;
@@ -39,6 +39,8 @@ use crate::session::device::Event;
 
 /// What waits to be taken up, at most: beyond that those who tell wait, and callers are told to come again.
 const INBOX_MAX: usize = 256;
+/// What is being shown at the end is waited for so long: who stops a service, or logs out, waits too.
+const FINISH_MAX: Duration = Duration::from_secs(5);
 /// `--once`: nothing has come for so long, so nothing is there.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -204,7 +206,7 @@ impl Daemon {
     /// Works until it is stopped, or cannot go on. Then it takes its leave of the server, and what is about to be
     /// shown is shown.
     pub fn run(mut self) -> Result<(), DaemonError> {
-        let outcome = self.work();
+        let outcome = self.work().and_then(|()| self.finish());
         let Daemon { inbox, link, presenter, bus, stored, .. } = self;
         // Whoever waits for room in the inbox, or to hear that something is stored, waits no longer.
         drop((inbox, stored));
@@ -222,6 +224,22 @@ impl Daemon {
                 break;
             }
             self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is being shown, and notes what stays. All else that is told comes again at the next start.
+    fn finish(&mut self) -> Result<(), DaemonError> {
+        let until = Instant::now() + FINISH_MAX;
+        while self.service.is_presenting() {
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Input::Presenter(told)) => {
+                    self.handle_told(told);
+                    self.settle()?;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
         }
         Ok(())
     }
@@ -251,7 +269,10 @@ impl Daemon {
                 self.status.handle_network(&network);
                 self.link.network(network);
             }
-            Input::Stop => return Ok(false),
+            Input::Stop => {
+                log::info!("stopping");
+                return Ok(false);
+            }
         }
         Ok(true)
     }

@@ -3,7 +3,7 @@
 use crate::fake::{Answer, Call, Fake};
 use crate::stage::Notify;
 
-const NAME: &str = "org.freedesktop.Notifications";
+pub const NAME: &str = "org.freedesktop.Notifications";
 
 /// Numbers bubbles, and can do what most servers can.
 pub fn server(address: &str) -> Fake {

@@ -155,6 +155,7 @@ impl Phone {
             command.env(format!("XDG_{name}_DIRS"), self.path("none"));
         }
         command.env("DBUS_SESSION_BUS_ADDRESS", self.bus.address());
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.path("none").display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
@@ -267,9 +268,14 @@ impl Service {
         let _ = self.child.wait();
     }
 
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+    }
+
     /// Asks it to stop; how it ends.
     pub fn terminate(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        self.ask_to_stop();
         self.end().0
     }
 

@@ -1,10 +1,12 @@
 //! What stays on the desktop, over the end of the push service that had it shown.
 
+use std::sync::mpsc;
+
 use serde_json::json;
 
 use super::notes;
 use super::rig::{APP, Phone};
-use crate::fake::Answer;
+use crate::fake::{Answer, Fake, PATIENCE};
 
 /// A bubble for each tag, which stays and opens a page.
 const STAYING: &str = r#"text=$(sed 's/.*"text":"\([^"]*\)".*/\1/' "$1")
@@ -55,4 +57,30 @@ fn after_a_kill_and_with_another_notification_server_its_numbers_are_not_taken_f
     phone.post(&token, &json!({ "text": "other" }));
     phone.await_post();
     assert_eq!(desktop.others(), ["GetCapabilities", "Notify"], "a stranger's bubble is closed");
+}
+
+#[test]
+fn what_is_being_shown_when_the_service_stops_is_listed_after_it() {
+    let Some(phone) = Phone::new() else { return };
+    let (asked, is_asked) = mpsc::channel();
+    let (go, may_answer) = mpsc::channel::<()>();
+    let _desktop = Fake::start(phone.bus.address(), &[notes::NAME], move |call| match call.member.as_str() {
+        "Notify" => {
+            asked.send(()).expect("the test waits");
+            may_answer.recv().expect("the test says when");
+            Answer::Number(1)
+        }
+        _ => Answer::Texts(&["body", "actions"]),
+    });
+    phone.install(STAYING);
+    let mut service = phone.start();
+    let token: String = phone.call("Register");
+    phone.post(&token, &json!({ "text": "late" }));
+    is_asked.recv_timeout(PATIENCE).expect("a bubble is shown");
+    service.ask_to_stop();
+    service.await_line("stopping");
+    go.send(()).expect("it waits");
+    assert!(service.end().0.success());
+    let _service = phone.start();
+    assert_eq!(phone.call::<Vec<String>>("ListPersistent"), ["late"]);
 }
