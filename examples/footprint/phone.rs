@@ -96,6 +96,7 @@ impl Phone {
         command.env("HOME", self.folder.path());
         command.env("XDG_DATA_HOME", self.path("data")).env("XDG_CONFIG_HOME", self.path("config"));
         command.env("DBUS_SESSION_BUS_ADDRESS", self.bus.address());
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.path("none").display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?;
         let mut service = Service(child);

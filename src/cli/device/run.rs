@@ -41,7 +41,7 @@ pub struct Arguments {
     /// from standard input
     #[arg(long, value_name = "CODE")]
     enrol: Option<String>,
-    /// End when all that waits has come and was shown
+    /// End when all that waits has come and was shown; while there is no server, wait for one
     #[arg(long)]
     once: bool,
     /// Take each payload for what its helper would have made of it: to try an app without one
@@ -72,32 +72,42 @@ enum Show {
 /// Runs the push service.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folders = helpers::Folders::of_environment();
-    let mut config = Config::load(arguments.config.as_deref(), &folders)?;
-    let folder = arguments
-        .state
-        .clone()
-        .or_else(|| config.state.clone())
-        .unwrap_or_else(|| folders.data_home.join(OWN_FOLDER));
-    let existing = existing()?;
-    // Somebody who gives a code is about to be enrolled.
-    let is_enrolled = arguments.enrol.is_some() || state_folder::is_enrolled(&folder);
-    let filled_from = existing.map(|(path, existing)| {
-        config.fill_from(existing, is_enrolled);
-        path
-    });
-    logging::start_from(config.log_level.unwrap_or(LevelFilter::Info));
-    if let Some(path) = filled_from {
-        log::info!("what is not said otherwise, {} says", path.display());
-    }
+    let (config, folder) = configure(arguments, &folders)?;
     enrol_if_new(arguments.enrol.as_deref(), &folder)?;
     let identity = Identity::of(&config, &folder)?;
     let (servers, first) = identity.servers(&config)?;
     let link = link(&config, &folder, identity.speech(&config), servers)?;
     let registry = identity.registry(&config, &folder)?;
     let daemon = Daemon::start(options(arguments, &config, folders, &folder, link, registry)?)?;
-    watch_networks(daemon.networks(), &first)?;
     stop_on_signals(daemon.stopper())?;
+    watch_networks(daemon.networks(), first)?;
     Ok(daemon.run()?)
+}
+
+/// What is configured, and the state folder; from now on there is a log.
+fn configure(arguments: &Arguments, folders: &helpers::Folders) -> Result<(Config, PathBuf), Failure> {
+    let mut config = Config::load(arguments.config.as_deref(), folders)?;
+    let folder = arguments
+        .state
+        .clone()
+        .or_else(|| config.state.clone())
+        .unwrap_or_else(|| folders.data_home.join(OWN_FOLDER));
+    // Somebody who gives a code is about to be enrolled.
+    let is_enrolled = arguments.enrol.is_some() || state_folder::is_enrolled(&folder);
+    let existing = match existing() {
+        Err(problem) if !is_enrolled => return Err(Failure::Usage(problem)),
+        existing => existing,
+    };
+    if let Ok(Some((_, existing))) = &existing {
+        config.fill_from(existing.clone(), is_enrolled);
+    }
+    logging::start_from(config.log_level.unwrap_or(LevelFilter::Info));
+    match existing {
+        Ok(Some((path, _))) => log::info!("what is not said otherwise, {} says", path.display()),
+        Ok(None) => {}
+        Err(problem) => log::warn!("not used: {problem}"),
+    }
+    Ok((config, folder))
 }
 
 impl From<DaemonError> for Failure {
@@ -106,22 +116,29 @@ impl From<DaemonError> for Failure {
     }
 }
 
-/// A server on this machine is reached without any network.
-fn watch_networks(networks: Networks, server_addr: &str) -> Result<(), Failure> {
-    if enrol::is_here(server_addr) {
-        networks.tell(Network::On("this machine".into()));
-        return Ok(());
-    }
-    Ok(network::watch(move |network| networks.tell(network))?)
+/// A server on this machine is reached without any network. To find out, its name may have to be looked up,
+/// which takes long where nobody answers: apps are served meanwhile.
+fn watch_networks(networks: Networks, server_addr: String) -> Result<(), Failure> {
+    let watch = move || {
+        if enrol::is_here(&server_addr) {
+            return networks.tell(Network::On("this machine".into()));
+        }
+        let told = networks.clone();
+        if let Err(error) = network::watch(move |network| told.tell(network)) {
+            log::warn!("networks cannot be watched: {error}");
+            networks.tell(Network::On("an unknown network".into()));
+        }
+    };
+    thread::Builder::new().name("networks".into()).spawn(watch)?;
+    Ok(())
 }
 
-/// What the configuration of the existing push service says, where that was or is installed.
-fn existing() -> Result<Option<(PathBuf, LegacyConfig)>, Failure> {
+/// What the configuration of the existing push service says, where that was or is installed; or why it cannot be used.
+fn existing() -> Result<Option<(PathBuf, LegacyConfig)>, String> {
     let places = legacy_config::places(|variable| env::var_os(variable).map(PathBuf::from));
     let Some(path) = places.into_iter().find(|path| path.is_file()) else { return Ok(None) };
-    let unreadable = |error| Failure::Usage(format!("{}: cannot be read: {error}", path.display()));
-    let text = fs::read(&path).map_err(unreadable)?;
-    let config = LegacyConfig::parse(&text, &path).map_err(|error| Failure::Usage(error.to_string()))?;
+    let text = fs::read(&path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let config = LegacyConfig::parse(&text, &path).map_err(|error| error.to_string())?;
     Ok(Some((path, config)))
 }
 
@@ -177,7 +194,7 @@ fn bus(arguments: &Arguments, session: Option<&str>) -> Option<bus::Address> {
 fn surface(show: Show, session: Option<String>) -> Surface {
     match (show, session) {
         (Show::Desktop, Some(session)) => {
-            Surface::Desktop(Addresses { session, system: env::var("DBUS_SYSTEM_BUS_ADDRESS").ok() })
+            Surface::Desktop(Addresses { session, system: bus::system_address() })
         }
         (Show::Terminal, _) => Surface::Terminal(Box::new(|text| {
             // Nobody may be left to see it.

@@ -26,7 +26,7 @@ pub enum CallerError {
     },
     /// There is a bus, and no push service on it.
     #[error(
-        "the push service is not running: start it (lomiri-push device, or systemctl --user start lomiri-push)"
+        "the push service is not running: start it (lomiri-push device, or systemctl --user start lomiri-push-device)"
     )]
     NotRunning,
     /// The app id is none.

@@ -34,7 +34,7 @@ pub use call::{Answer, Ask, Call, Responder};
 pub use caller::{Caller, CallerError, Posts};
 pub use callers::Check;
 pub use error::{CallError, NoSuchApp};
-pub use socket::{plain, sieved};
+pub use socket::{plain, sieved, system_address};
 
 use self::desk::Desk;
 use self::outbox::{Outbox, post_signal};

@@ -41,6 +41,11 @@ pub fn plain(address: zbus::Address) -> zbus::Result<Builder<'static>> {
     }
 }
 
+/// Where the system's bus is, in the form of `DBUS_SYSTEM_BUS_ADDRESS`: as that says, or else where it usually is.
+pub fn system_address() -> Option<String> {
+    zbus::Address::system().ok().map(|address| address.to_string())
+}
+
 /// A connected socket, if the address is that of one.
 fn open(address: &zbus::Address) -> io::Result<Option<UnixStream>> {
     let Transport::Unix(unix) = address.transport() else { return Ok(None) };
