@@ -14,7 +14,7 @@ use crate::device::bus::{Address, Caller, CallerError};
 /// Does what an app does: registers, reads its mailbox, …
 ///
 /// Asks the push service of this session by the D-Bus calls that apps use. The app must be installed: a click
-/// package, or NAME.desktop with the app id _NAME.
+/// package, or NAME.desktop with the app id _NAME, or whatever a drop-in file names a helper for.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
