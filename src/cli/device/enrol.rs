@@ -42,8 +42,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     say(&format!("enrolled as {device}"))
 }
 
-/// Trades `code`, or for `-` the one on standard input, for a device that is kept in `folder`. Nothing is sent before it is sure that the answer can be
-/// kept.
+/// Trades `code`, or for `-` the one on standard input, for a device that is kept in `folder`. Nothing is sent
+/// before it is sure that the answer can be kept.
 pub fn enrol(code: &str, folder: &Path, addr: Option<&ServerAddress>) -> Result<DeviceId, Failure> {
     let code: EnrolmentCode = given(code)?.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
     let name = code.server.host().to_owned();

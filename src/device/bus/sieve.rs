@@ -14,7 +14,8 @@ use std::mem;
 
 /// The fixed part of a header.
 const HEADER_BYTES: usize = 16;
-/// The longest other part that is let through. Names have 255 bytes at most, and so have the paths of all that is served here.
+/// The longest other part that is let through. Names have 255 bytes at most, and so have the paths of all that is
+/// served here.
 const FIELDS_BYTES_MAX: usize = 16 * 1024;
 /// The largest body that is let through: what a full mailbox of short messages takes in an answer.
 const LET_THROUGH_BYTES_MAX: usize = 1024 * 1024;
