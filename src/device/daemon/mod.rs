@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::calls::Calls;
 use self::status::Status;
@@ -230,9 +230,9 @@ impl Daemon {
 
     /// Waits for what is being shown, and notes what stays. All else that is told comes again at the next start.
     fn finish(&mut self) -> Result<(), DaemonError> {
-        let until = Instant::now() + FINISH_MAX;
+        let until = clock::now() + FINISH_MAX;
         while self.service.is_presenting() {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.inbox.recv_timeout(until.since(clock::now())) {
                 Ok(Input::Presenter(told)) => {
                     self.handle_told(told);
                     self.settle()?;
