@@ -30,7 +30,7 @@ use super::helpers::Helpers;
 use super::link::{self, Link, LinkOptions};
 use super::network::Network;
 use super::power::WakeLock;
-use super::presenter::{self, Presentation, Presenter, Told};
+use super::presenter::{self, Overloaded, Presentation, Presenter, Told};
 use super::registrar::{Registrar, Registry, Wish};
 use crate::base::{AppId, Payload};
 use crate::service::notification::Output;
@@ -336,8 +336,10 @@ impl Daemon {
             Command::Present { number, app, notification } => {
                 self.present(Presentation { app, note: number, notification });
             }
-            Command::Withdraw { bubble } => drop(self.presenter.withdraw(bubble)),
-            Command::Count { app, emblem } => drop(self.presenter.count(app, emblem)),
+            Command::Withdraw { bubble } => complain("a bubble stays", self.presenter.withdraw(bubble)),
+            Command::Count { app, emblem } => {
+                complain("a counter is not set", self.presenter.count(app, emblem));
+            }
             Command::Announce { app } => self.bus.iter().for_each(|bus| bus.announce(&app)),
             Command::Forget { app } => self.forget(app),
             Command::Tell(receipt) => self.link.tell(receipt),
@@ -375,6 +377,13 @@ impl Daemon {
     fn forget(&self, app: AppId) {
         log::info!("{app} is not installed: its registration ends");
         self.registrar.ask(app, Wish::Unregister, |_| {});
+    }
+}
+
+/// Nobody waits for what the presenter does not take, so the log says it.
+fn complain(what: &str, outcome: Result<(), Overloaded>) {
+    if let Err(overloaded) = outcome {
+        log::warn!("{what}: {overloaded}");
     }
 }
 
