@@ -30,6 +30,9 @@ use crate::base::{AppId, ChannelId, Level, MessageId, Payload};
 
 /// Bytes of payloads that wait for one app, unless told otherwise: what apps are used to.
 pub const BYTES_PER_APP_MAX: usize = 128 * 1024;
+/// Entries that wait for one app, however small: each is a file, which takes some 4 KiB of a phone's disk, and an app
+/// pops no more at once than [`GONE_MAX`] remembers.
+pub const ENTRIES_PER_APP_MAX: usize = 1_024;
 /// Ids that are remembered of messages that are no longer in the mailbox, the latest. Only what the server
 /// may not have noted comes again: some windows of deliveries, and the acks of a few seconds.
 pub const GONE_MAX: usize = 1_024;
@@ -51,6 +54,8 @@ pub struct Mailbox {
     bytes_per_app_max: usize,
     /// By the numbers of their files, oldest first.
     entries: BTreeMap<u64, Entry>,
+    /// Of the entries: none is empty.
+    shares: BTreeMap<AppId, Share>,
     next_number: u64,
     /// Of the entries.
     waiting: BTreeSet<MessageId>,
@@ -68,6 +73,14 @@ struct ToDo {
     removes: VecDeque<String>,
     /// Whether writes were given out that may not be durable.
     is_under_way: bool,
+}
+
+/// What waits for one app.
+#[derive(Debug, Default)]
+struct Share {
+    numbers: BTreeSet<u64>,
+    /// Of payloads.
+    bytes: usize,
 }
 
 /// Something that waits for its app.
@@ -143,11 +156,13 @@ struct SeenFile {
 }
 
 impl Mailbox {
-    /// An empty mailbox, which keeps so many bytes of payloads for each app, and at least its newest message.
+    /// An empty mailbox, which keeps so many bytes of payloads for each app and [`ENTRIES_PER_APP_MAX`] entries, and
+    /// at least its newest message.
     pub fn new(bytes_per_app_max: usize) -> Mailbox {
         Mailbox {
             bytes_per_app_max,
             entries: BTreeMap::new(),
+            shares: BTreeMap::new(),
             next_number: 1,
             waiting: BTreeSet::new(),
             gone: VecDeque::new(),
@@ -169,7 +184,7 @@ impl Mailbox {
                 mailbox.to_do.removes.push_back(name);
             }
         }
-        let apps: BTreeSet<AppId> = mailbox.entries.values().map(|entry| entry.app.clone()).collect();
+        let apps: Vec<AppId> = mailbox.shares.keys().cloned().collect();
         apps.iter().for_each(|app| mailbox.make_room(app));
         mailbox
     }
@@ -192,10 +207,12 @@ impl Mailbox {
     pub fn settle(&mut self, number: u64, message: Option<Payload>) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let Some(payload) = message else { return drop(self.remove(number)) };
+        let app = entry.app.clone();
+        let share = self.shares.entry(app.clone()).or_default();
+        share.bytes = share.bytes - entry.payload.len() + payload.len();
         entry.payload = payload;
         entry.stage = Stage::Ready;
         self.to_do.puts.push_back(Write::Put(file_name(number), entry.encode()));
-        let app = entry.app.clone();
         self.make_room(&app);
     }
 
@@ -207,10 +224,9 @@ impl Mailbox {
 
     /// An app fetches all that waits for it, oldest first: to be handed out once it is [settled](Mailbox::is_settled).
     pub fn pop_all(&mut self, app: &AppId) -> Vec<Entry> {
-        let theirs = |(number, entry): (&u64, &Entry)| {
-            (entry.app == *app && entry.stage == Stage::Ready).then_some(*number)
-        };
-        let numbers: Vec<u64> = self.entries.iter().filter_map(theirs).collect();
+        let is_ready = |number: &u64| self.entries[number].stage == Stage::Ready;
+        let theirs = self.shares.get(app).into_iter().flat_map(|share| &share.numbers);
+        let numbers: Vec<u64> = theirs.copied().filter(is_ready).collect();
         numbers.into_iter().filter_map(|number| self.remove(number)).collect()
     }
 
@@ -266,6 +282,9 @@ impl Mailbox {
             Origin::Broadcast(channel, level) => self.reach(channel, level),
             Origin::Local => {}
         }
+        let share = self.shares.entry(entry.app.clone()).or_default();
+        share.numbers.insert(number);
+        share.bytes += entry.payload.len();
         self.entries.insert(number, entry);
         self.next_number = self.next_number.max(number + 1);
     }
@@ -277,6 +296,7 @@ impl Mailbox {
 
     fn remove(&mut self, number: u64) -> Option<Entry> {
         let entry = self.entries.remove(&number)?;
+        self.unshare(number, &entry);
         if let Origin::Message(id) = entry.origin {
             self.waiting.remove(&id);
             self.remember(id);
@@ -293,20 +313,27 @@ impl Mailbox {
         self.gone.push_back(gone);
     }
 
+    fn unshare(&mut self, number: u64, entry: &Entry) {
+        let Some(share) = self.shares.get_mut(&entry.app) else { return };
+        share.numbers.remove(&number);
+        share.bytes -= entry.payload.len();
+        if share.numbers.is_empty() {
+            self.shares.remove(&entry.app);
+        }
+    }
+
     /// Drops the oldest of an app until the others fit.
     fn make_room(&mut self, app: &AppId) {
-        let of_app =
-            |(number, entry): (&u64, &Entry)| (entry.app == *app).then_some((*number, entry.payload.len()));
-        let sizes: Vec<(u64, usize)> = self.entries.iter().filter_map(of_app).collect();
-        let mut bytes: usize = sizes.iter().map(|(_, size)| size).sum();
-        let (_, older) = sizes.split_last().map_or((None, &[][..]), |(newest, older)| (Some(newest), older));
-        for (number, size) in older {
-            if bytes <= self.bytes_per_app_max {
-                return;
-            }
-            self.remove(*number);
-            bytes -= size;
+        while let Some(oldest) = self.surplus(app) {
+            self.remove(oldest);
         }
+    }
+
+    /// The oldest of an app for which too much waits, unless it is the newest, too.
+    fn surplus(&self, app: &AppId) -> Option<u64> {
+        let Share { numbers, bytes } = self.shares.get(app)?;
+        let is_full = *bytes > self.bytes_per_app_max || numbers.len() > ENTRIES_PER_APP_MAX;
+        numbers.first().copied().filter(|_| is_full && numbers.len() > 1)
     }
 
     /// New files first, and old ones last: in between, `seen.json` decides.

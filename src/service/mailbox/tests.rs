@@ -108,6 +108,40 @@ fn the_oldest_of_an_app_go_first_and_its_newest_stays_whatever_its_size() {
 }
 
 #[test]
+fn however_small_they_are_so_many_entries_of_an_app_wait_and_no_more() {
+    let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+    mailbox.take(message(0, "mail"));
+    let numbers = 1..=ENTRIES_PER_APP_MAX as u64 + 3;
+    for number in numbers.clone() {
+        mailbox.take(Entry { stage: Stage::Raw, ..message(number, "chatter") });
+    }
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let mut mailbox = restored(&folder);
+    let waiting: Vec<(u64, Stage)> = mailbox.entries().map(|(number, entry)| (number, entry.stage)).collect();
+    assert_eq!(
+        (waiting.len(), waiting[1]),
+        (1 + ENTRIES_PER_APP_MAX, (5, Stage::Raw)),
+        "the oldest have gone"
+    );
+    for number in numbers {
+        mailbox.settle(number + 1, Some(message(number, "chatter").payload));
+    }
+    assert_eq!(mailbox.pop_all(&app("chatter")).len(), ENTRIES_PER_APP_MAX);
+    assert_eq!(mailbox.shares.len(), 1, "what is left is of another");
+}
+
+#[test]
+fn what_a_helper_makes_of_a_message_counts_instead_of_it() {
+    let mut mailbox = Mailbox::new(4);
+    let Taken::New(number) = mailbox.take(raw(1)) else { panic!("new") };
+    mailbox.settle(number, Some(message(111, "chatter").payload));
+    mailbox.take(message(2, "chatter"));
+    assert_eq!(mailbox.entries().count(), 2);
+    mailbox.take(message(3, "chatter"));
+    assert_eq!(payloads(&mailbox.pop_all(&app("chatter"))), ["2", "3"]);
+}
+
+#[test]
 fn a_smaller_bound_holds_from_the_restart_on() {
     let (mut mailbox, mut folder) = (Mailbox::new(4), Folder::new());
     mailbox.take(message(11, "chatter"));
