@@ -3,28 +3,32 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::mailbox::ENTRIES_PER_APP_MAX;
 use crate::base::AppId;
 
 /// Helpers that run at once, at most: a phone has few cores, and helpers are small.
 pub const RUNNING_MAX: usize = 5;
-/// What may wait for the helper of one app: more comes only from a flood, and a helper may take five seconds.
-pub const WAITING_PER_APP_MAX: usize = 64;
+/// What may wait for the helper of one app: all that its mailbox holds, for that is what a server may have kept for a
+/// device that was away. They are numbers.
+pub const WAITING_PER_APP_MAX: usize = ENTRIES_PER_APP_MAX;
 
 /// The entries of the mailbox that wait for helpers, and those that have one.
 #[derive(Debug, Default)]
 pub struct Helping {
-    waiting: VecDeque<(u64, AppId)>,
+    /// In the order in which they came. None is empty.
+    waiting: BTreeMap<AppId, VecDeque<u64>>,
     running: BTreeMap<AppId, u64>,
 }
 
 impl Helping {
-    /// An entry wants its app's helper. False if too many of the app do.
-    pub fn queue(&mut self, number: u64, app: &AppId) -> bool {
-        let has_room = self.waiting.iter().filter(|(_, other)| other == app).count() < WAITING_PER_APP_MAX;
-        if has_room {
-            self.waiting.push_back((number, app.clone()));
+    /// An entry, later than all before, wants its app's helper. If too many of the app do, the oldest does not
+    /// any more: the mailbox has dropped that one before, for it holds no more than may wait here.
+    pub fn queue(&mut self, number: u64, app: &AppId) {
+        let waiting = self.waiting.entry(app.clone()).or_default();
+        if waiting.len() == WAITING_PER_APP_MAX {
+            waiting.pop_front();
         }
-        has_room
+        waiting.push_back(number);
     }
 
     /// What may have its helper now, and has it from here on.
@@ -32,8 +36,14 @@ impl Helping {
         if self.running.len() >= RUNNING_MAX {
             return None;
         }
-        let place = self.waiting.iter().position(|(_, app)| !self.running.contains_key(app))?;
-        let (number, app) = self.waiting.remove(place)?;
+        let free = self.waiting.iter().filter(|(app, _)| !self.running.contains_key(*app));
+        let (app, _) = free.min_by_key(|(_, numbers)| numbers.front())?;
+        let app = app.clone();
+        let numbers = self.waiting.get_mut(&app)?;
+        let number = numbers.pop_front()?;
+        if numbers.is_empty() {
+            self.waiting.remove(&app);
+        }
         self.running.insert(app.clone(), number);
         Some((number, app))
     }
@@ -63,7 +73,7 @@ mod tests {
     fn one_of_an_app_runs_and_so_many_in_all_in_the_order_they_came() {
         let mut helping = Helping::default();
         for number in 0..2 * RUNNING_MAX as u64 {
-            assert!(helping.queue(number, &app(number as usize / 2)));
+            helping.queue(number, &app(number as usize / 2));
         }
         helping.queue(100, &app(100));
         let started: Vec<u64> = std::iter::from_fn(|| helping.start()).map(|(number, _)| number).collect();
@@ -78,8 +88,10 @@ mod tests {
     #[test]
     fn so_many_of_an_app_wait_and_no_more() {
         let mut helping = Helping::default();
-        let taken = (0..100).filter(|number| helping.queue(*number, &app(1))).count();
-        assert_eq!(taken, WAITING_PER_APP_MAX);
-        assert!(helping.queue(100, &app(2)));
+        (0..WAITING_PER_APP_MAX as u64 + 3).for_each(|number| helping.queue(number, &app(1)));
+        helping.queue(10_000, &app(2));
+        assert_eq!(helping.waiting[&app(1)].len(), WAITING_PER_APP_MAX);
+        assert_eq!(helping.start(), Some((3, app(1))), "the oldest have made room");
+        assert_eq!(helping.start(), Some((10_000, app(2))));
     }
 }

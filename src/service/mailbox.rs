@@ -62,6 +62,8 @@ pub struct Mailbox {
     /// Those that went last, oldest first.
     gone: VecDeque<MessageId>,
     levels: BTreeMap<ChannelId, Level>,
+    /// How many have made room, and nobody was told.
+    dropped: BTreeMap<AppId, usize>,
     to_do: ToDo,
 }
 
@@ -167,6 +169,7 @@ impl Mailbox {
             waiting: BTreeSet::new(),
             gone: VecDeque::new(),
             levels: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             to_do: ToDo::default(),
         }
     }
@@ -248,6 +251,11 @@ impl Mailbox {
         puts.is_empty() && removes.is_empty() && !is_seen_stale && !is_under_way
     }
 
+    /// For which app so many had to make room, since this was asked last.
+    pub fn poll_dropped(&mut self) -> Option<(AppId, usize)> {
+        self.dropped.pop_first()
+    }
+
     /// How far the device has followed each channel.
     pub fn levels(&self) -> &BTreeMap<ChannelId, Level> {
         &self.levels
@@ -326,6 +334,7 @@ impl Mailbox {
     fn make_room(&mut self, app: &AppId) {
         while let Some(oldest) = self.surplus(app) {
             self.remove(oldest);
+            *self.dropped.entry(app.clone()).or_default() += 1;
         }
     }
 

@@ -337,6 +337,12 @@ impl Service {
         is_settled.then(|| self.commands.pop_front()).flatten()
     }
 
+    /// For which app so many messages had to make room for newer ones, since this was asked last: what nobody has
+    /// seen or fetched is lost, and people should know.
+    pub fn poll_dropped(&mut self) -> Option<(AppId, usize)> {
+        self.mailbox.poll_dropped()
+    }
+
     /// What waits for apps, what has come, and how far channels were followed.
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
@@ -369,7 +375,7 @@ impl Service {
         let mut ready: Vec<AppId> = Vec::new();
         for (number, app, stage) in entries {
             match stage {
-                Stage::Raw => self.queue_for_help(number, &app),
+                Stage::Raw => self.helping.queue(number, &app),
                 Stage::Ready if !ready.contains(&app) => ready.push(app),
                 Stage::Ready => {}
             }
@@ -389,7 +395,7 @@ impl Service {
         let app = entry.app.clone();
         if let Taken::New(number) = self.mailbox.take(entry) {
             self.tally.count(&app);
-            self.queue_for_help(number, &app);
+            self.helping.queue(number, &app);
         }
     }
 
@@ -410,17 +416,6 @@ impl Service {
             }
             _ if level != reached => self.mailbox.follow(channel, level),
             _ => {}
-        }
-    }
-
-    fn queue_for_help(&mut self, number: u64, app: &AppId) {
-        if self.helping.queue(number, app) {
-            return;
-        }
-        if let Some(entry) = self.mailbox.entry(number) {
-            let payload = entry.payload.clone();
-            self.mailbox.settle(number, Some(payload));
-            self.announce(app.clone(), None);
         }
     }
 

@@ -312,10 +312,17 @@ impl Daemon {
             self.carry_out(command);
             self.write()?;
         }
+        self.log_dropped();
         if self.service.is_idle() {
             self.awake.clear();
         }
         Ok(())
+    }
+
+    fn log_dropped(&mut self) {
+        while let Some((app, count)) = self.service.poll_dropped() {
+            log::warn!("too much waits for {app}: {count} of its oldest messages are gone");
+        }
     }
 
     fn write(&mut self) -> Result<(), DaemonError> {

@@ -99,6 +99,7 @@ fn the_oldest_of_an_app_go_first_and_its_newest_stays_whatever_its_size() {
     mailbox.take(message(1, "mail"));
     let waiting: Vec<Entry> = mailbox.entries().map(|(_, entry)| entry.clone()).collect();
     assert_eq!(payloads(&waiting), ["12", "13", "1"]);
+    assert_eq!((mailbox.poll_dropped(), mailbox.poll_dropped()), (Some((app("chatter"), 1)), None));
     assert_eq!(mailbox.take(message(11, "chatter")), Taken::Double);
     mailbox.take(message(123_456, "chatter"));
     write(&mut mailbox, &mut folder, usize::MAX);
