@@ -36,7 +36,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum Connection {
-    /// It was never yet.
+    /// Not yet: it was never, or not on this network.
     Starting,
     /// It is.
     Connected {
@@ -122,6 +122,14 @@ impl Status {
                 self.note(now, problem.clone());
             }
             News::Offline => self.connection = Connection::Offline,
+            News::Moved { wait } => {
+                self.connection = match wait.is_zero() {
+                    true => Connection::Starting,
+                    false => Connection::Waiting { until_ms: (now + *wait).0 },
+                };
+                // What is known is of the network before.
+                self.keepalive = None;
+            }
             News::Keepalive { silence, is_settled } => self.keepalive = Some((*silence, *is_settled)),
             News::Came { .. } => {}
         }
@@ -167,4 +175,31 @@ fn apps(service: &Service) -> BTreeMap<String, App> {
     let names: BTreeSet<&AppId> = today.keys().chain(with_mail).collect();
     let app = |app: &AppId| App { today: today.get(app).copied().unwrap_or(0), waiting: waiting(app) as u64 };
     names.into_iter().map(|name| (name.to_string(), app(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        Status::new(&"phone".parse().expect("valid"), String::new())
+    }
+
+    #[test]
+    fn on_another_network_nothing_of_the_one_before_is_true_any_more() {
+        let mut status = status();
+        let interval = Duration::from_secs(60);
+        status.handle_link(&News::Connected { server: "a:1".into(), wire: 1, interval, is_resumed: false });
+        status.handle_link(&News::Keepalive { silence: interval, is_settled: true });
+        status.handle_link(&News::Moved { wait: Duration::ZERO });
+        assert_eq!((&status.connection, status.keepalive), (&Connection::Starting, None));
+    }
+
+    #[test]
+    fn a_server_that_wants_a_wait_is_waited_for_on_another_network_too() {
+        let mut status = status();
+        status.handle_link(&News::Moved { wait: Duration::from_secs(3_600) });
+        let soon = clock::wall(clock::now()).0 + 3_000_000;
+        assert!(matches!(status.connection, Connection::Waiting { until_ms } if until_ms > soon));
+    }
 }

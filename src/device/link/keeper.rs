@@ -258,7 +258,9 @@ impl<N: FnMut(News)> Keeper<N> {
         self.line.ended(&EndReason::Shutdown, connection.session(), now(), 0.0);
         connection.close();
         self.keep_learnt();
-        self.arrive();
+        if !self.is_stopping {
+            self.arrive();
+        }
     }
 
     fn keep_learnt(&mut self) {
@@ -305,9 +307,11 @@ impl<N: FnMut(News)> Keeper<N> {
             }
             Network::On(name) => {
                 self.line.move_to(name);
+                let now = now();
                 if !self.is_sent_away {
-                    self.next_at = now();
+                    self.next_at = now;
                 }
+                (self.news)(News::Moved { wait: self.next_at.since(now) });
             }
         }
     }

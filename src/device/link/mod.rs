@@ -110,6 +110,12 @@ pub enum News {
     },
     /// The device is not connected and waits for a network.
     Offline,
+    /// The device is on another network than before, or on one again. It is not connected, whatever it was, and will
+    /// connect.
+    Moved {
+        /// After so long; zero unless a server wants a wait on whatever network.
+        wait: Duration,
+    },
     /// What the link thinks now of the silence that the network bears, on wire 1.
     Keepalive {
         /// How long it stays silent.

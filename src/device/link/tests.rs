@@ -127,12 +127,30 @@ fn a_device_on_wire_0_says_again_where_it_stands_and_what_it_was_given() {
 }
 
 #[test]
+fn on_another_network_it_is_not_connected_until_a_server_lets_it_in_again() {
+    let (server, _served) = server_of_many(2, |_, mut peer| {
+        peer.let_in();
+        peer.hear_goodbye();
+    });
+    let (link, news) = start(Speech::Wire0(zero()), Servers::At(vec![server]));
+    for network in [Some("café"), None] {
+        let News::Moved { wait } = next(&news) else { panic!("it is on a network") };
+        assert_eq!(wait, Duration::ZERO);
+        let News::Connected { .. } = next(&news) else { panic!("it is let in") };
+        network.into_iter().for_each(|name| link.network(Network::On(name.into())));
+    }
+    link.stop();
+    assert!(news.try_recv().is_err(), "who stops goes nowhere else");
+}
+
+#[test]
 fn a_link_that_waits_or_dials_stops_at_once() {
     let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let addr = nowhere.local_addr().expect("bound").to_string();
     let (server, _served) = server_of_many(1, |_, _| ());
     drop(nowhere);
     let (link, news) = start(Speech::Wire1(one()), Servers::At(vec![Server { addr, ..server }]));
+    let News::Moved { .. } = next(&news) else { panic!("it has a network now") };
     let News::Waiting { wait, problem } = next(&news) else { panic!("nobody is there") };
     assert_eq!(wait.cause, Cause::Unreachable);
     assert!(problem.contains("Connection refused"), "{problem}");
