@@ -21,6 +21,9 @@
 //! more, and what was Ready is announced once more. Between that write and the call that shows a
 //! notification, a crash costs the bubble, never the message. Between a call that shows or takes away a bubble and
 //! the write beside it, a crash leaves a bubble that is in no shade: its user can close it, its app cannot.
+//!
+//! Messages are popped at most once. An app has no way to say that it has them, so they either go before the reply,
+//! and a crash between the two costs them, or after it, and a crash gives them twice. Apps count on the former.
 
 pub mod app;
 pub mod helping;

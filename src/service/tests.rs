@@ -145,6 +145,23 @@ fn nothing_is_done_before_it_is_on_disk() {
 }
 
 #[test]
+fn what_was_popped_is_gone_though_a_crash_keeps_the_reply_from_its_app() {
+    let mut device = Device::new();
+    device.come(1);
+    device.service.handle_helped(1, None);
+    device.service.post(4, app(), output(Some("[4]"), None));
+    device.work(100);
+    device.service.pop_all(1, &app());
+    while let Some(write) = device.service.poll_write() {
+        match write {
+            Write::Put(path, contents) => drop(device.folder.insert(path, contents)),
+            Write::Remove(path) => drop(device.folder.remove(&path)),
+        }
+    }
+    assert!(device.restart().pop().is_empty());
+}
+
+#[test]
 fn a_helper_that_fails_leaves_the_payload_to_the_app_and_shows_nothing() {
     let mut device = Device::new();
     device.come(1);
