@@ -92,10 +92,9 @@ impl Shade {
     /// there are too many: those whose bubbles may still be up are given back.
     pub fn add(&mut self, note: Note) -> Vec<Note> {
         let mut gone = self.make_way(&note);
-        let count = self.of(&note.app).count();
-        if count >= PER_APP_MAX {
-            let oldest = self.of(&note.app).next().cloned();
-            gone.extend(self.remove(|other| Some(other) == oldest.as_ref()));
+        if self.of(&note.app).count() >= PER_APP_MAX {
+            let oldest = self.notes.iter().position(|other| other.app == note.app);
+            gone.extend(oldest.and_then(|place| self.notes.remove(place)));
         }
         self.notes.push_back(note);
         self.is_stale = true;
@@ -207,6 +206,14 @@ mod tests {
             (0..=PER_APP_MAX as u32).flat_map(|n| shade.add(note("_a", &n.to_string(), n))).collect();
         assert_eq!(gone, [note("_a", "0", 0)]);
         assert_eq!((tags(&shade, "_a").len(), tags(&shade, "_b").len()), (PER_APP_MAX, 1));
+    }
+
+    #[test]
+    fn one_makes_room_though_others_are_the_same() {
+        let mut shade = Shade::default();
+        let silent = || Note { bubble: None, ..note("_a", "", 0) };
+        let gone: Vec<Note> = (0..=PER_APP_MAX).flat_map(|_| shade.add(silent())).collect();
+        assert_eq!((gone.len(), tags(&shade, "_a").len()), (1, PER_APP_MAX));
     }
 
     #[test]
