@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lomiri_push::queue::Command;
+use lomiri_push::service::{MAILBOX_FOLDER, SHADE_FILE};
 
 /// A mistake that somebody could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +18,21 @@ pub enum Bug {
     ExpiredDelivered,
     /// Devices forget at each start how far they have followed the channel.
     LevelStepsBack,
+    /// Devices ack what came, answer apps and show notifications before what these stand on is durable.
+    WriteBehind,
+    /// Devices forget at each start which notifications stay.
+    ForgetShade,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 5] = [
+    pub const ALL: [Bug; 7] = [
         Bug::AckBeforeCommit,
         Bug::ForgetSeenIds,
         Bug::ReplaceKeepsBoth,
         Bug::ExpiredDelivered,
         Bug::LevelStepsBack,
+        Bug::WriteBehind,
+        Bug::ForgetShade,
     ];
 
     pub fn name(self) -> &'static str {
@@ -35,6 +42,8 @@ impl Bug {
             Bug::ReplaceKeepsBoth => "replace-keeps-both",
             Bug::ExpiredDelivered => "expired-delivered",
             Bug::LevelStepsBack => "level-steps-back",
+            Bug::WriteBehind => "write-behind",
+            Bug::ForgetShade => "forget-shade",
         }
     }
 }
@@ -52,7 +61,12 @@ pub fn forget_tags(command: &mut Command) {
 
 /// [`Bug::ForgetSeenIds`], in what a device finds at its start.
 pub fn forget_seen_ids(files: &mut BTreeMap<String, Vec<u8>>) {
-    files.remove("seen.json");
+    files.remove(&format!("{MAILBOX_FOLDER}/seen.json"));
+}
+
+/// [`Bug::ForgetShade`], in what a device finds at its start.
+pub fn forget_shade(files: &mut BTreeMap<String, Vec<u8>>) {
+    files.remove(SHADE_FILE);
 }
 
 /// [`Bug::LevelStepsBack`], in what a device finds at its start.

@@ -1,45 +1,46 @@
-//! A simulated device: what the push service on a phone does, from its parts, with a disk that takes its
-//! time and loses power, and a user who opens apps. It knows nothing of what it ought to get.
+//! A simulated device: the push service with its connections, and a disk that takes its time and loses power.
+//! It knows nothing of what it ought to get.
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lomiri_push::base::{
-    AppId, ChannelId, CodeSecret, Credential, DeviceId, Level, MessageId, Monotonic, Now, Payload, Urgency,
-};
+use lomiri_push::base::{AppId, ChannelId, CodeSecret, Credential, DeviceId, Level, Monotonic, Now, Urgency};
 use lomiri_push::device::keepalive::Learner;
 use lomiri_push::device::lifeline::Lifeline;
 use lomiri_push::device::reconnect::Backoff;
-use lomiri_push::protocol::wire1::{Outcome, Receipt};
 use lomiri_push::protocol::{Wire, wire0, wire1};
-use lomiri_push::service::mailbox::{Entry, Mailbox, Origin, Stage, Taken, Write};
+use lomiri_push::service::Command;
+use lomiri_push::service::mailbox::Write;
 use lomiri_push::session::EndReason;
 use lomiri_push::session::device::{Connect, Event, Options, Session};
 
+use super::around::Around;
 use super::bug::{self, Bug};
+use super::daemon::Daemon;
 use super::device_disk::DeviceDisk;
 use super::dice::Dice;
 use super::line::{Cargo, Network};
 use super::profile::Profile;
+use super::seen::Seen;
 
 pub const IMAGE: &str = "i/m";
-/// For whom broadcasts are.
-const SETTINGS: &str = "settings";
+/// A push service whose disk was full is started again after this.
+const RESTART: Duration = Duration::from_secs(10);
 
 pub struct Device {
     pub identity: Identity,
     pub network: Network,
     pub disk: DeviceDisk,
     profile: Profile,
-    mailbox: Mailbox,
+    daemon: Daemon,
     life: Life,
     learner: Learner,
     live: Option<Live>,
     storing: Option<Storing>,
-    /// What was on its way to the disk when that failed.
-    interrupted: Vec<Entry>,
+    /// When its push service starts again, if that has failed.
+    restart_at: Option<Monotonic>,
     /// When it connects; none while it is connected, or off.
     pub dial_at: Option<Monotonic>,
     is_on: bool,
@@ -81,36 +82,6 @@ struct Storing {
     until: Monotonic,
     writes: Vec<Write>,
     events: Vec<Event>,
-    fresh: Vec<Entry>,
-    popped: Vec<Entry>,
-}
-
-/// What happens on a device that the world takes note of.
-pub enum Seen {
-    /// It has become a device.
-    Enrolled(DeviceId),
-    /// Its code was refused, or it is no device any more.
-    Refused,
-    Connected,
-    /// A message has come in, double or not; sent then at the earliest.
-    Came {
-        id: MessageId,
-        app: AppId,
-        payload: Payload,
-        sent: Now,
-    },
-    /// A message came too late, and was dropped.
-    Late(MessageId),
-    /// Something is new in the mailbox, for good.
-    Shown(Entry),
-    /// It is in the mailbox at a start.
-    Held(Entry),
-    /// The user has seen it in the app.
-    Opened(Entry),
-    /// It stands here, for good.
-    Level(Level),
-    /// It gives up its connection.
-    HungUp(u64),
 }
 
 impl Device {
@@ -121,12 +92,12 @@ impl Device {
             network,
             disk: DeviceDisk::default(),
             profile,
-            mailbox: Mailbox::new(profile.bytes_per_app_max),
+            daemon: Daemon::new(Around::new(Dice::new(dice.next())), profile.bytes_per_app_max),
             life: Life::Wire0(Backoff::default()),
             learner: Learner::default(),
             live: None,
             storing: None,
-            interrupted: Vec::new(),
+            restart_at: None,
             dial_at: None,
             is_on: false,
             dice,
@@ -140,12 +111,24 @@ impl Device {
     }
 
     pub fn take_seen(&mut self) -> Vec<Seen> {
+        self.note();
         mem::take(&mut self.seen)
+    }
+
+    /// Takes over what has happened in the push service.
+    fn note(&mut self) {
+        self.seen.append(&mut self.daemon.seen);
+    }
+
+    /// Whether nothing goes on in its push service.
+    pub fn is_idle(&self) -> bool {
+        self.daemon.is_idle() && self.storing.is_none()
     }
 
     /// Starts, with what the disk has.
     pub fn boot(&mut self, now: Monotonic) {
         self.is_on = true;
+        self.restart_at = None;
         self.restore();
         self.live_anew();
         self.dial_at = Some(now + self.dice.millis(2_000));
@@ -159,10 +142,10 @@ impl Device {
         if self.bug == Some(Bug::LevelStepsBack) {
             bug::forget_levels(&mut files);
         }
-        self.mailbox = Mailbox::restore(files, self.profile.bytes_per_app_max);
-        // What is there of an interrupted write may be gone already, displaced by what was written with it.
-        let held = self.interrupted.drain(..).filter(|entry| self.mailbox.knows(&entry.origin));
-        self.seen.extend(held.chain(self.mailbox.entries().map(|(_, entry)| entry.clone())).map(Seen::Held));
+        if self.bug == Some(Bug::ForgetShade) {
+            bug::forget_shade(&mut files);
+        }
+        self.daemon.restore(files);
         self.tell_level();
     }
 
@@ -179,15 +162,16 @@ impl Device {
     /// The power goes.
     pub fn lose_power(&mut self) {
         self.hang_up();
-        if let Some(Storing { writes, fresh, .. }) = self.storing.take() {
-            self.interrupted = fresh;
+        self.daemon.end();
+        self.daemon.around.lose_power();
+        if let Some(Storing { writes, .. }) = self.storing.take() {
             self.disk.lose_power(writes, &mut self.dice);
         }
         if let Life::Wire1(life) = &self.life {
             self.learner = life.learner().clone();
         }
         self.is_on = false;
-        self.dial_at = None;
+        (self.dial_at, self.restart_at) = (None, None);
     }
 
     /// It is on another network now.
@@ -243,7 +227,7 @@ impl Device {
     }
 
     fn levels(&self) -> BTreeMap<ChannelId, Level> {
-        self.mailbox.levels().clone()
+        self.daemon.levels().clone()
     }
 
     fn wire0_connect(&self) -> wire0::Connect {
@@ -283,7 +267,8 @@ impl Device {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let session = self.live.as_ref().and_then(|live| live.session.next_deadline());
         let storing = self.storing.as_ref().map(|storing| storing.until);
-        [session, storing, self.dial_at].into_iter().flatten().min()
+        let around = self.daemon.around.next_due().filter(|_| self.is_working() && self.storing.is_none());
+        [session, storing, around, self.restart_at, self.dial_at].into_iter().flatten().min()
     }
 
     /// Does what is due, and what it says then.
@@ -291,7 +276,10 @@ impl Device {
         if let Some(live) = &mut self.live {
             live.session.handle_timeout(now);
         }
-        while self.is_on && self.step(now) {}
+        if self.restart_at.take_if(|at| *at <= now).is_some() {
+            self.start_over(now);
+        }
+        while self.is_working() && self.step(now) {}
         let mut said = Vec::new();
         if let Some(live) = &mut self.live {
             while let Some(bytes) = live.session.poll_transmit(now) {
@@ -317,76 +305,94 @@ impl Device {
         self.storing.is_none() && self.gather(now)
     }
 
-    /// Takes out all that the session tells, and begins to store it.
+    fn is_working(&self) -> bool {
+        self.is_on && self.restart_at.is_none()
+    }
+
+    /// Takes out all that the session tells and that happens around the service, and begins to store it.
     fn gather(&mut self, now: Monotonic) -> bool {
         let mut storing = Storing::default();
         if let Some(live) = &mut self.live {
             storing.number = Some(live.number);
             let sent = live.sent.take();
-            while let Some(event) = live.session.poll_event() {
-                take(&event, sent, &mut self.mailbox, &mut storing, &mut self.seen);
-                storing.events.push(event);
+            storing.events.extend(std::iter::from_fn(|| live.session.poll_event()));
+            if !storing.events.is_empty() {
+                self.daemon.came(&storing.events, sent);
             }
         }
+        self.daemon.hear(now);
         self.begin_to_store(storing, now)
     }
 
-    /// The user opens an app. False if the disk is busy.
-    pub fn open_app(&mut self, app: &AppId, now: Monotonic) -> bool {
-        if self.storing.is_some() || !self.is_on {
-            return false;
+    /// An app is used.
+    pub fn use_app(&mut self, app: &AppId, now: Monotonic) {
+        if self.is_working() {
+            self.daemon.around.use_app(app, now);
         }
-        let popped = self.mailbox.pop_all(app);
-        self.begin_to_store(Storing { popped, ..Storing::default() }, now);
+    }
+
+    /// The user opens an app.
+    pub fn open_app(&mut self, app: &AppId, now: Monotonic) {
+        if self.is_working() {
+            self.daemon.around.pop(app, now);
+        }
+    }
+
+    /// Whether there was anything to store.
+    fn begin_to_store(&mut self, mut storing: Storing, now: Monotonic) -> bool {
+        let Some(writes) = self.daemon.begin_to_write() else { return false };
+        let at_most = if self.dice.one_in(50) { 20 * self.profile.sync_ms } else { self.profile.sync_ms };
+        let time = if writes.is_empty() { Duration::ZERO } else { self.dice.millis(at_most) };
+        (storing.writes, storing.until) = (writes, now + time);
+        if self.bug == Some(Bug::WriteBehind) {
+            self.follow(storing.number, now);
+        }
+        self.storing = Some(storing);
         true
     }
 
-    fn begin_to_store(&mut self, mut storing: Storing, now: Monotonic) -> bool {
-        storing.writes.extend(std::iter::from_fn(|| self.mailbox.poll_write()));
-        let is_idle = storing.events.is_empty() && storing.writes.is_empty() && storing.popped.is_empty();
-        let at_most = if self.dice.one_in(50) { 20 * self.profile.sync_ms } else { self.profile.sync_ms };
-        let time = if storing.writes.is_empty() { Duration::ZERO } else { self.dice.millis(at_most) };
-        storing.until = now + time;
-        self.storing = Some(storing).filter(|_| !is_idle);
-        !is_idle
-    }
-
     fn stored(&mut self, storing: Storing, now: Monotonic) {
-        let Storing { number, writes, events, fresh, popped, .. } = storing;
+        let Storing { number, writes, events, .. } = storing;
         if !self.disk.write(writes) {
-            self.interrupted = fresh;
-            return self.start_over(now);
+            return self.fail(now);
         }
-        self.mailbox.written();
+        self.follow(number, now);
         self.tell_level();
-        for (entries, outcome) in [(fresh, Outcome::Shown), (popped, Outcome::Opened)] {
-            entries.into_iter().for_each(|entry| self.tell(entry, outcome));
+        if self.live.as_ref().is_some_and(|live| Some(live.number) == number) {
+            events.into_iter().for_each(|event| self.handle_event(event, now));
         }
-        let Some(live) = self.live.as_mut().filter(|live| Some(live.number) == number) else { return };
-        live.session.ack();
-        events.into_iter().for_each(|event| self.handle_event(event, now));
     }
 
-    /// The disk is full: the daemon begins anew, with what the disk has.
+    /// Does all that may be done now that everything is durable; what came over this connection is acked.
+    fn follow(&mut self, number: Option<u64>, now: Monotonic) {
+        for command in self.daemon.written(now) {
+            match (command, &mut self.live) {
+                (Command::Stored, Some(live)) if Some(live.number) == number => live.session.ack(),
+                (Command::Tell(receipt), Some(live)) => live.session.receipt(receipt),
+                _ => {}
+            }
+        }
+        self.note();
+    }
+
+    /// The disk is full: the daemon ends.
+    fn fail(&mut self, now: Monotonic) {
+        self.hang_up();
+        self.daemon.end();
+        self.dial_at = None;
+        self.restart_at = Some(now + RESTART);
+    }
+
+    /// The daemon begins anew, with what the disk has.
     fn start_over(&mut self, now: Monotonic) {
         self.hang_up();
         self.restore();
         self.live_anew();
-        self.dial_at = Some(now + Duration::from_secs(10));
-    }
-
-    fn tell(&mut self, entry: Entry, outcome: Outcome) {
-        if let (Origin::Message(message), Some(live)) = (entry.origin, &mut self.live) {
-            live.session.receipt(Receipt { message, outcome });
-        }
-        self.seen.push(match outcome {
-            Outcome::Opened => Seen::Opened(entry),
-            _ => Seen::Shown(entry),
-        });
+        self.dial_at = Some(now);
     }
 
     fn tell_level(&mut self) {
-        let level = self.mailbox.levels().get(&ChannelId::SYSTEM).copied().unwrap_or_default();
+        let level = self.daemon.levels().get(&ChannelId::SYSTEM).copied().unwrap_or_default();
         self.seen.push(Seen::Level(level));
     }
 
@@ -454,33 +460,5 @@ impl Device {
         if let Some(live) = &mut self.live {
             live.session.want(least);
         }
-    }
-}
-
-/// What the mailbox makes of it.
-fn take(
-    event: &Event,
-    sent: Option<Now>,
-    mailbox: &mut Mailbox,
-    storing: &mut Storing,
-    seen: &mut Vec<Seen>,
-) {
-    let entry = match event {
-        Event::Message(message) => {
-            let (id, app, payload) = (message.id, message.app.clone(), message.payload.clone());
-            let came = |sent| Seen::Came { id, app: app.clone(), payload: payload.clone(), sent };
-            seen.extend(sent.map(came));
-            Entry { origin: Origin::Message(id), app, payload, stage: Stage::Ready }
-        }
-        Event::Broadcast(news) => {
-            let app = SETTINGS.parse().expect("an app id");
-            let nothing = || Payload::from_json(b"null").expect("JSON");
-            let payload = news.payloads.last().cloned().unwrap_or_else(nothing);
-            Entry { origin: Origin::Broadcast(news.channel, news.level), app, payload, stage: Stage::Ready }
-        }
-        _ => return,
-    };
-    if let Taken::New(_) = mailbox.take(entry.clone()) {
-        storing.fresh.push(entry);
     }
 }

@@ -1,4 +1,4 @@
-//! The folder of a simulated device's mailbox, and what a crash between two writes leaves of it.
+//! The folder of a simulated device's push service, and what a crash between two writes leaves of it.
 
 use std::collections::BTreeMap;
 

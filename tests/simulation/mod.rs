@@ -1,16 +1,20 @@
 //! Whole worlds, simulated: the server's shards, queue and store, devices with their sessions, lifelines and
-//! mailboxes, and app servers, users and operators, on virtual time, with all that can fail. Each is drawn
+//! push services, and app servers, users and operators, on virtual time, with all that can fail. Each is drawn
 //! from a seed, which replays it. `cargo test --test simulation` runs some; `examples/simulate` many.
 
+mod around;
 mod bug;
+mod daemon;
 mod device;
 mod device_disk;
 mod dice;
 mod line;
+mod mail;
 mod model;
 mod posting;
 mod profile;
 mod script;
+mod seen;
 mod server;
 mod server_disk;
 mod world;

@@ -21,6 +21,9 @@ const TIME_MIN: Duration = Duration::from_secs(600);
 const MESSAGES_MIN: usize = 200;
 /// How long it may take until nothing is pending any more: a device may be asked to stay away for an hour.
 const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
+/// How long it may take until apps have what they ask for, with the slowest of disks.
+const POP_MAX: Duration = Duration::from_secs(20);
+
 /// What came of a world.
 pub struct Told {
     pub simulated: Duration,
@@ -56,7 +59,7 @@ impl World {
         self.make_disk_room();
         match self.dice.below(1_000) {
             0..450 => self.post_some(),
-            450..550 => self.open_app(),
+            450..550 => self.use_app(),
             550..600 => self.register_any(),
             600..615 => self.unregister_any(),
             615..670 => self.query_any(),
@@ -134,10 +137,10 @@ impl World {
         self.dice.below(self.devices.len())
     }
 
-    fn open_app(&mut self) {
+    fn use_app(&mut self) {
         let (index, app) = (self.any_device(), self.dice.below(self.model.apps.len()));
         let app = self.model.apps[app].clone();
-        self.devices[index].device.open_app(&app, self.now);
+        self.devices[index].device.use_app(&app, self.now);
     }
 
     pub fn register_any(&mut self) {
@@ -281,6 +284,7 @@ impl World {
             self.run_until(self.now + Duration::from_secs(10));
         }
         if self.is_well() {
+            self.open_all_apps();
             self.model.check_end();
             self.ask_for_all();
         }
@@ -298,7 +302,13 @@ impl World {
 
     fn is_done(&self) -> bool {
         let is_drained = self.server.counts().is_some_and(|counts| counts.messages == 0);
-        is_drained && self.requests.is_empty() && self.restart_at.is_none() && self.are_all_up_to_date()
+        let are_at_rest =
+            self.devices.iter().all(|machine| machine.boot_at.is_none() && machine.device.is_idle());
+        is_drained
+            && self.requests.is_empty()
+            && self.restart_at.is_none()
+            && self.are_all_up_to_date()
+            && are_at_rest
     }
 
     fn are_all_up_to_date(&self) -> bool {
@@ -308,6 +318,14 @@ impl World {
             owner.may_be_revoked || (machine.device.is_on() && owner.level >= level)
         };
         self.devices.iter().enumerate().all(is_up)
+    }
+
+    /// Users fetch all that waits.
+    fn open_all_apps(&mut self) {
+        for machine in &mut self.devices {
+            self.model.apps.iter().for_each(|app| machine.device.open_app(app, self.now));
+        }
+        self.run_until(self.now + POP_MAX);
     }
 
     /// What the server says became of each message is what happened.

@@ -8,10 +8,12 @@ use lomiri_push::base::{AppId, DeviceId, Monotonic, Now};
 use lomiri_push::queue::{Answer, Command, Limits, Rate, Rates, Refusal, Sent};
 
 use super::bug::Bug;
-use super::device::{Device, Identity, Seen};
+use super::device::{Device, Identity};
 use super::dice::Dice;
 use super::line::{Cargo, Connection, Network};
+use super::mail::Mail;
 use super::model::{Draft, Model, Moment, Owner, Sure};
+use super::seen::Seen;
 use super::server::{Effect, Server, ServerOptions};
 
 const APPS: [&str; 3] = ["chatter", "mail", "alarm"];
@@ -293,9 +295,6 @@ impl World {
             Seen::Connected => self.model.let_in(index, machine.dialled),
             Seen::Came { id, app, payload, sent } => self.model.came(index, id, &app, &payload, sent),
             Seen::Late(id) => self.model.came_late(index, id),
-            Seen::Shown(entry) => self.model.shown(index, &entry),
-            Seen::Held(entry) => self.model.held(index, &entry),
-            Seen::Opened(entry) => self.model.opened(index, &entry),
             Seen::Level(level) => self.model.at_level(index, level.0),
             Seen::HungUp(number) => {
                 let clock = self.server.clock(self.now);
@@ -303,6 +302,8 @@ impl World {
                     connection.hang_up(clock);
                 }
             }
+            Seen::News(Mail::News(number)) => self.model.news_came(index, number),
+            seen => self.model.on_device(index, seen),
         }
     }
 

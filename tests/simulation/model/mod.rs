@@ -5,10 +5,12 @@
 //! answer tells.
 
 mod keys;
+mod mailboxes;
 mod posts;
 mod rates;
 mod registrations;
 mod seen;
+mod shade;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,9 +19,11 @@ use lomiri_push::base::{AppId, DeviceId, MessageId, Monotonic, Urgency, Wall};
 use lomiri_push::queue::{Limits, Status};
 
 use keys::AppKeys;
+use mailboxes::Mailboxes;
 pub use posts::{Draft, Post};
 use rates::Buckets;
 pub use registrations::Registrations;
+use shade::Shade;
 
 /// On wire 1 a message expires on a whole second: so much earlier than its sender said at most.
 const EXPIRY_ROUNDING: Duration = Duration::from_secs(1);
@@ -73,6 +77,9 @@ pub struct Model {
     pub was_set_back: bool,
     by_id: BTreeMap<MessageId, usize>,
     broadcasts: Vec<News>,
+    mailboxes: Mailboxes,
+    /// By device.
+    shades: BTreeMap<usize, Shade>,
     buckets: Buckets,
 }
 
@@ -97,6 +104,8 @@ impl Model {
             was_set_back: false,
             by_id: BTreeMap::new(),
             broadcasts: Vec::new(),
+            mailboxes: Mailboxes::default(),
+            shades: BTreeMap::new(),
             buckets: Buckets::default(),
         }
     }
@@ -204,7 +213,7 @@ impl Model {
         for (number, post) in self.posts.iter().enumerate() {
             for (device, copy) in &post.copies {
                 let is_live = post.draft.expires > self.latest + EXPIRY_ROUNDING;
-                if copy.is_owed() && !copy.is_shown && !copy.is_late && is_live {
+                if copy.is_owed() && !copy.is_stored && !copy.is_late && is_live {
                     complaints.push(format!("message {number} to device {device} was lost"));
                 }
             }
@@ -216,6 +225,8 @@ impl Model {
             }
         }
         self.complaints.extend(complaints);
+        self.check_mailboxes();
+        self.check_shades();
     }
 }
 

@@ -38,7 +38,11 @@ pub struct Post {
 #[derive(Debug)]
 pub struct Copy {
     fate: Fate,
-    pub is_shown: bool,
+    /// It is on the device, or was.
+    pub is_stored: bool,
+    /// The user was told of it.
+    pub is_noticed: bool,
+    /// The app got it, or the user clicked on its notification.
     pub is_opened: bool,
     /// It came too late and was dropped there.
     pub is_late: bool,
@@ -54,7 +58,7 @@ enum Fate {
 
 impl Copy {
     fn new(fate: Fate) -> Copy {
-        Copy { fate, is_shown: false, is_opened: false, is_late: false }
+        Copy { fate, is_stored: false, is_noticed: false, is_opened: false, is_late: false }
     }
 
     pub fn is_owed(&self) -> bool {
@@ -184,7 +188,7 @@ impl Model {
         // One that expires within the second may be gone: by the device's count, and acked.
         let pending = self
             .rivals(number, device, self.latest + EXPIRY_ROUNDING)
-            .filter(|copy| copy.is_owed() && !copy.is_shown && !copy.is_late);
+            .filter(|copy| copy.is_owed() && !copy.is_stored && !copy.is_late);
         let count = pending.count();
         let limit = self.limits.messages_per_app_max;
         self.check(count < limit, || {

@@ -2,15 +2,17 @@
 
 use lomiri_push::base::{AppId, MessageId, Now, Payload};
 use lomiri_push::queue::{DeviceState, MessageState, Status};
-use lomiri_push::service::mailbox::{Entry, Origin};
 
+use super::super::mail::Mail;
 use super::posts::Copy;
 use super::{EXPIRY_ROUNDING, Model, Sure};
 
 impl Model {
     /// A message has come to a device, and was sent then at the earliest.
     pub fn came(&mut self, device: usize, id: MessageId, app: &AppId, payload: &Payload, sent: Now) {
-        let Some(number) = number(payload) else { return self.complain(format!("no number in {payload:?}")) };
+        let Some(Mail::Message(number)) = Mail::read(payload.as_bytes()) else {
+            return self.complain(format!("no number in {payload:?}"));
+        };
         let Some(post) = self.posts.get(number) else { return self.complain(format!("no message {number}")) };
         let what = format!("message {number} came to device {device}");
         let Some(copy) = post.copies.get(&device) else {
@@ -31,45 +33,11 @@ impl Model {
         }
     }
 
-    /// Something new is in a device's mailbox, and its user has been told.
-    pub fn shown(&mut self, device: usize, entry: &Entry) {
-        if !self.note_shown(device, entry) {
-            self.complain(format!("device {device} showed {:?} twice", entry.payload));
-        }
-    }
-
-    /// Something is in a device's mailbox, perhaps since it was last on.
-    pub fn held(&mut self, device: usize, entry: &Entry) {
-        self.note_shown(device, entry);
-    }
-
-    /// Whether it is the first time.
-    fn note_shown(&mut self, device: usize, entry: &Entry) -> bool {
-        match entry.origin {
-            Origin::Message(_) => {
-                let copy = self.copy(device, &entry.payload);
-                copy.is_none_or(|copy| !std::mem::replace(&mut copy.is_shown, true))
-            }
-            Origin::Broadcast(..) => self.note_news(device, &entry.payload),
-            Origin::Local => true,
-        }
-    }
-
     /// One that a device has had may come again when a later one has expired: the wire counts from the last of
     /// those that live. So that it came at all is what can be wrong.
-    fn note_news(&mut self, device: usize, payload: &Payload) -> bool {
-        let Some(number) = news_number(payload) else { return true };
+    pub fn news_came(&mut self, device: usize, number: usize) {
         let is_announced = self.broadcasts.get(number).is_some_and(|news| news.is_there != Sure::No);
         self.check(is_announced, || format!("device {device} got broadcast {number}, which there is not"));
-        true
-    }
-
-    /// The app has got something.
-    pub fn opened(&mut self, device: usize, entry: &Entry) {
-        let Some(copy) = self.copy(device, &entry.payload) else { return };
-        if std::mem::replace(&mut copy.is_opened, true) {
-            self.complain(format!("device {device}: the app got {:?} twice", entry.payload));
-        }
     }
 
     pub fn came_late(&mut self, device: usize, id: MessageId) {
@@ -79,8 +47,9 @@ impl Model {
         }
     }
 
-    fn copy(&mut self, device: usize, payload: &Payload) -> Option<&mut Copy> {
-        self.posts.get_mut(number(payload)?)?.copies.get_mut(&device)
+    pub fn copy(&mut self, device: usize, mail: Mail) -> Option<&mut Copy> {
+        let Mail::Message(number) = mail else { return None };
+        self.posts.get_mut(number)?.copies.get_mut(&device)
     }
 
     /// A device has followed the channel to here, for good.
@@ -118,11 +87,11 @@ impl Model {
             let may_have_expired = post.draft.expires <= self.latest + EXPIRY_ROUNDING;
             let gone = copy.gone().map(|(why, _)| why);
             let may_be_gone = gone.map_or(!copy.is_owed(), |why| why.is_none_or(|why| why == *status));
-            let is_had = copy.is_shown && delivered.is_some();
+            let is_had = copy.is_stored && delivered.is_some();
             let is_fair = match status {
-                Status::Queued => gone.is_none() && !(is_over && (copy.is_shown || has_expired)),
+                Status::Queued => gone.is_none() && !(is_over && (copy.is_stored || has_expired)),
                 Status::Delivered => is_had || copy.is_late,
-                Status::Shown => is_had,
+                Status::Shown => is_had && copy.is_noticed,
                 Status::Opened => is_had && copy.is_opened,
                 Status::Expired => may_have_expired || copy.is_late,
                 Status::Replaced | Status::Cleared | Status::Revoked => may_be_gone,
@@ -136,16 +105,4 @@ impl Model {
             self.check(is_fair, || is_told);
         }
     }
-}
-
-/// The number in a payload: `7`, or `[7,"xxx"]`.
-fn number(payload: &Payload) -> Option<usize> {
-    let text = std::str::from_utf8(payload.as_bytes()).ok()?;
-    text.trim_start_matches('[').split(',').next()?.trim_end_matches(']').parse().ok()
-}
-
-/// The number in a broadcast's: `{"i/m":[7]}`.
-fn news_number(payload: &Payload) -> Option<usize> {
-    let text = std::str::from_utf8(payload.as_bytes()).ok()?;
-    text.split('[').nth(1)?.split(']').next()?.parse().ok()
 }
