@@ -81,7 +81,7 @@ impl<'a> Friend<'a> {
 
     fn tell_helped(&self, app: &App) -> Result<(), Failure> {
         let (name, app_name, how) = (self.person.name, app.name, shortly(&self.helpers));
-        let line = format!("{name}'s {app_name} sleeps. Its helper runs ({how}) and says what to show.");
+        let line = format!("{name}'s {app_name} sleeps. Its helper says what to show ({how}).");
         let details = json!({ "who": name, "app": app.id, "helpers": self.helpers });
         self.teller.explain("helper_ran", &line, &details)
     }
