@@ -12,3 +12,4 @@ mod power;
 mod rig;
 mod settings;
 mod shade;
+mod steps;

@@ -91,7 +91,8 @@ impl Phone {
         let mut server = Server::start(Path::new(PROGRAM), &place, configuration);
         let listening = server.listening(&place).expect("the server starts");
         let app = Builder::address(bus.address()).and_then(Builder::build).expect("a bus");
-        let signals = post_signals(&app);
+        let (sender, signals) = mpsc::channel();
+        on_post_signals(&app, move || sender.send(()).is_ok());
         Some(Phone { folder, server: Some(server), listening, bus, app, signals })
     }
 
@@ -224,8 +225,15 @@ impl Phone {
     }
 
     pub fn pop(&self) -> Vec<Value> {
-        let texts: Vec<String> = self.call("PopAll");
-        texts.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
+        self.try_pop().expect("PopAll")
+    }
+
+    /// What the app's mailbox gives; nothing if the service dies before it answers.
+    pub fn try_pop(&self) -> Option<Vec<Value>> {
+        let name = "com.lomiri.Postal";
+        let answer = self.app.call_method(Some(name), POSTAL_PATH, Some(name), "PopAll", &(APP,)).ok()?;
+        let texts: Vec<String> = answer.body().deserialize().expect("the documented type");
+        Some(texts.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect())
     }
 }
 
@@ -262,6 +270,10 @@ impl Service {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -293,13 +305,11 @@ impl Drop for Service {
     }
 }
 
-/// One for each signal that tells the app of something, from now on.
-fn post_signals(app: &Connection) -> Receiver<()> {
+/// Calls `tell` for each signal that tells the app of something, from now on, as long as somebody wants to know.
+pub fn on_post_signals(app: &Connection, mut tell: impl FnMut() -> bool + Send + 'static) {
     let rule = format!(
         "type='signal',interface='com.lomiri.Postal',member='Post',path='{POSTAL_PATH}',arg0='{APP}'"
     );
     let signals = MessageIterator::for_match_rule(rule.as_str(), app, None).expect("a bus");
-    let (sender, posts) = mpsc::channel();
-    thread::spawn(move || signals.map_while(Result::ok).try_for_each(|_| sender.send(())));
-    posts
+    thread::spawn(move || signals.map_while(Result::ok).take_while(|_| tell()).for_each(drop));
 }
