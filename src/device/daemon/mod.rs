@@ -206,7 +206,10 @@ impl Daemon {
     /// Works until it is stopped, or cannot go on. Then it takes its leave of the server, and what is about to be
     /// shown is shown.
     pub fn run(mut self) -> Result<(), DaemonError> {
-        let outcome = self.work().and_then(|()| self.finish());
+        let outcome = self.work();
+        // Their messages come again at the next start.
+        self.helpers.end_all();
+        let outcome = outcome.and_then(|()| self.finish());
         let Daemon { inbox, link, presenter, bus, stored, .. } = self;
         // Whoever waits for room in the inbox, or to hear that something is stored, waits no longer.
         drop((inbox, stored));

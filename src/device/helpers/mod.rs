@@ -6,6 +6,7 @@ mod exchange;
 mod find;
 mod processes;
 mod run;
+mod runs;
 
 pub use confine::{ConfineError, Confinement, Walls};
 pub use find::{Folders, Helper};
@@ -14,6 +15,7 @@ pub use run::RunError;
 use std::time::Duration;
 
 use crate::base::{AppId, Payload};
+use runs::Runs;
 
 /// How long a helper may run: what helpers are written for.
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -41,6 +43,7 @@ pub struct Helpers {
     folders: Folders,
     options: Options,
     walls: Walls,
+    runs: Runs,
 }
 
 impl Helpers {
@@ -53,7 +56,7 @@ impl Helpers {
             _ => log::info!("helpers: {walls}"),
         }
         exchange::remove_leftovers(&folders.cache_home);
-        Ok(Helpers { folders, options, walls })
+        Ok(Helpers { folders, options, walls, runs: Runs::default() })
     }
 
     /// The helper of `app`, if it has one.
@@ -75,6 +78,11 @@ impl Helpers {
     /// started have ended, which takes little longer than the time limit at most.
     pub fn run(&self, helper: &Helper, app: &AppId, payload: &Payload) -> Result<Vec<u8>, RunError> {
         run::run(self, helper, app, payload)
+    }
+
+    /// Ends all helpers that run, and all that they have started. From here on none runs.
+    pub fn end_all(&self) {
+        self.runs.end_all();
     }
 }
 

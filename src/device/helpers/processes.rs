@@ -3,7 +3,8 @@
 //!
 //! Nothing that a process can leave behind, such as its group, its parent or its environment, tells whose it
 //! is. A hard limit is inherited and can only be lowered, so each run has a limit of its own: the size of
-//! the files that its processes may write, which no other run shares.
+//! the files that its processes may write, which no other run shares. After a `kill -9` of the service nobody knows
+//! any more which limits were its own, so what had left its group by then goes on.
 
 use std::fs;
 use std::process;

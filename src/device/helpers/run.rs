@@ -64,6 +64,9 @@ pub enum RunError {
     /// The system starts no process.
     #[error("it cannot be started: {0}")]
     Start(io::Error),
+    /// The service ends.
+    #[error("no helper is started any more")]
+    Over,
     /// It was killed.
     #[error("it had not ended after {0:?}")]
     Timeout(Duration),
@@ -88,8 +91,9 @@ pub fn run(helpers: &Helpers, helper: &Helper, app: &AppId, payload: &Payload) -
     command.stdin(leash);
     let is_heard = log::log_enabled!(log::Level::Debug);
     let mut talk = Talk::of(&mut command, is_heard).map_err(RunError::Start)?;
-    let mut child = command.spawn().map_err(RunError::Start)?;
+    let mut child = helpers.runs.start(&mut command, mark)?;
     let has_ended = wait(&child, &mut talk, helpers.options.time_limit);
+    helpers.runs.leave(&child);
     let status = end(&mut child, mark);
     drop(held);
     talk.log(app);

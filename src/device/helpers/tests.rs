@@ -110,6 +110,24 @@ const BROOD: &str = r#"
 "#;
 
 #[test]
+fn all_can_be_ended_with_what_they_have_started_and_none_runs_any_more() {
+    let world = World::free(LONG);
+    let told = world.file("told");
+    assert!(Command::new("mkfifo").arg(&told).status().expect("coreutils").success());
+    let helper = world.script("helper", &format!("{BROOD} echo > \"$W/told\"; sleep 1000"));
+    thread::scope(|scope| {
+        let run = scope.spawn(|| world.helpers.run(&helper, &app_id("_chatter"), &payload()));
+        fs::read(&told).expect("it tells that all run");
+        assert_eq!(world.survivors().len(), 4);
+        world.helpers.end_all();
+        assert_eq!(world.survivors(), [0; 0]);
+        run.join().expect("no panic").expect_err("it wrote nothing");
+    });
+    let late = world.helpers.run(&helper, &app_id("_chatter"), &payload());
+    assert!(matches!(late, Err(RunError::Over)), "{late:?}");
+}
+
+#[test]
 fn a_helper_gets_the_payload_and_its_output_is_taken_whatever_its_end() {
     let world = World::free(LONG);
     let output = world.run(r#"cat "$1" > "$2"; exit 3"#).expect("an output");
