@@ -1,6 +1,5 @@
 //! Which helpers run, so that all of them can be ended at once when the service ends. How one is run, it does not know.
 
-use std::io;
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
