@@ -56,6 +56,15 @@ impl AppName {
         }
     }
 
+    /// Whose an app is, so that what is bounded for each owner is bounded though a program invents apps of its
+    /// package: the package, or of a program that is in none its own id.
+    pub fn owner(id: &AppId) -> String {
+        match AppName::parse(id) {
+            Some(AppName::Click { package, .. }) => package,
+            Some(AppName::Outside { .. }) | None => id.to_string(),
+        }
+    }
+
     /// What the desktop calls the program: the name of its `.desktop` file without the ending.
     pub fn desktop_entry(&self) -> String {
         match self {

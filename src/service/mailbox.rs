@@ -26,6 +26,7 @@ use std::mem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::app::AppName;
 use crate::base::{AppId, ChannelId, Level, MessageId, Payload};
 
 /// Bytes of payloads that wait for one app, unless told otherwise: what apps are used to.
@@ -33,6 +34,9 @@ pub const BYTES_PER_APP_MAX: usize = 128 * 1024;
 /// Entries that wait for one app, however small: each is a file, which takes some 4 KiB of a phone's disk, and an app
 /// pops no more at once than [`GONE_MAX`] remembers.
 pub const ENTRIES_PER_APP_MAX: usize = 1_024;
+/// All apps of one package keep at most what so many apps do: a package has a handful, and its programs could post to
+/// any number of others.
+pub const APPS_PER_PACKAGE: usize = 4;
 /// Ids that are remembered of messages that are no longer in the mailbox, the latest. Only what the server
 /// may not have noted comes again: some windows of deliveries, and the acks of a few seconds.
 pub const GONE_MAX: usize = 1_024;
@@ -54,8 +58,10 @@ pub struct Mailbox {
     bytes_per_app_max: usize,
     /// By the numbers of their files, oldest first.
     entries: BTreeMap<u64, Entry>,
-    /// Of the entries: none is empty.
+    /// Of the entries, by app: none is empty.
     shares: BTreeMap<AppId, Share>,
+    /// The same by package.
+    packages: BTreeMap<String, Share>,
     next_number: u64,
     /// Of the entries.
     waiting: BTreeSet<MessageId>,
@@ -77,12 +83,30 @@ struct ToDo {
     is_under_way: bool,
 }
 
-/// What waits for one app.
+/// What waits for one app, or for all of one package.
 #[derive(Debug, Default)]
 struct Share {
     numbers: BTreeSet<u64>,
     /// Of payloads.
     bytes: usize,
+}
+
+impl Share {
+    fn add(&mut self, number: u64, bytes: usize) {
+        self.numbers.insert(number);
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, number: u64, bytes: usize) {
+        self.numbers.remove(&number);
+        self.bytes -= bytes;
+    }
+
+    /// The oldest if there is more than so much, unless it is the newest, too.
+    fn surplus(&self, bytes_max: usize, entries_max: usize) -> Option<u64> {
+        let is_full = self.bytes > bytes_max || self.numbers.len() > entries_max;
+        self.numbers.first().copied().filter(|_| is_full && self.numbers.len() > 1)
+    }
 }
 
 /// Something that waits for its app.
@@ -158,13 +182,14 @@ struct SeenFile {
 }
 
 impl Mailbox {
-    /// An empty mailbox, which keeps so many bytes of payloads for each app and [`ENTRIES_PER_APP_MAX`] entries, and
-    /// at least its newest message.
+    /// An empty mailbox, which keeps so many bytes of payloads for each app and [`ENTRIES_PER_APP_MAX`] entries,
+    /// [`APPS_PER_PACKAGE`] times as much for all apps of a package, and at least the newest message.
     pub fn new(bytes_per_app_max: usize) -> Mailbox {
         Mailbox {
             bytes_per_app_max,
             entries: BTreeMap::new(),
             shares: BTreeMap::new(),
+            packages: BTreeMap::new(),
             next_number: 1,
             waiting: BTreeSet::new(),
             gone: VecDeque::new(),
@@ -210,11 +235,15 @@ impl Mailbox {
     pub fn settle(&mut self, number: u64, message: Option<Payload>) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let Some(payload) = message else { return drop(self.remove(number)) };
-        let app = entry.app.clone();
-        let share = self.shares.entry(app.clone()).or_default();
-        share.bytes = share.bytes - entry.payload.len() + payload.len();
+        let (app, before, after) = (entry.app.clone(), entry.payload.len(), payload.len());
         entry.payload = payload;
         entry.stage = Stage::Ready;
+        for share in [
+            self.shares.entry(app.clone()).or_default(),
+            self.packages.entry(AppName::owner(&app)).or_default(),
+        ] {
+            share.bytes = share.bytes - before + after;
+        }
         self.to_do.puts.push_back(Write::Put(file_name(number), entry.encode()));
         self.make_room(&app);
     }
@@ -290,9 +319,9 @@ impl Mailbox {
             Origin::Broadcast(channel, level) => self.reach(channel, level),
             Origin::Local => {}
         }
-        let share = self.shares.entry(entry.app.clone()).or_default();
-        share.numbers.insert(number);
-        share.bytes += entry.payload.len();
+        let bytes = entry.payload.len();
+        self.shares.entry(entry.app.clone()).or_default().add(number, bytes);
+        self.packages.entry(AppName::owner(&entry.app)).or_default().add(number, bytes);
         self.entries.insert(number, entry);
         self.next_number = self.next_number.max(number + 1);
     }
@@ -322,27 +351,28 @@ impl Mailbox {
     }
 
     fn unshare(&mut self, number: u64, entry: &Entry) {
-        let Some(share) = self.shares.get_mut(&entry.app) else { return };
-        share.numbers.remove(&number);
-        share.bytes -= entry.payload.len();
-        if share.numbers.is_empty() {
-            self.shares.remove(&entry.app);
-        }
+        leave(&mut self.shares, &entry.app, number, entry);
+        leave(&mut self.packages, &AppName::owner(&entry.app), number, entry);
     }
 
-    /// Drops the oldest of an app until the others fit.
+    /// Drops the oldest of an app, and of its package, until the others fit.
     fn make_room(&mut self, app: &AppId) {
         while let Some(oldest) = self.surplus(app) {
-            self.remove(oldest);
-            *self.dropped.entry(app.clone()).or_default() += 1;
+            let gone = self.remove(oldest).expect("a share holds what there is");
+            *self.dropped.entry(gone.app).or_default() += 1;
         }
     }
 
-    /// The oldest of an app for which too much waits, unless it is the newest, too.
+    /// The oldest of an app for which too much waits, or of its package.
     fn surplus(&self, app: &AppId) -> Option<u64> {
-        let Share { numbers, bytes } = self.shares.get(app)?;
-        let is_full = *bytes > self.bytes_per_app_max || numbers.len() > ENTRIES_PER_APP_MAX;
-        numbers.first().copied().filter(|_| is_full && numbers.len() > 1)
+        let bytes_max = self.bytes_per_app_max;
+        let of_app = self.shares.get(app)?.surplus(bytes_max, ENTRIES_PER_APP_MAX);
+        let of_package = || {
+            let (bytes_max, entries_max) =
+                (bytes_max.saturating_mul(APPS_PER_PACKAGE), ENTRIES_PER_APP_MAX * APPS_PER_PACKAGE);
+            self.packages.get(&AppName::owner(app))?.surplus(bytes_max, entries_max)
+        };
+        of_app.or_else(of_package)
     }
 
     /// New files first, and old ones last: in between, `seen.json` decides.
@@ -417,6 +447,15 @@ impl Entry {
     }
 }
 
+/// Takes an entry out of its share, which goes with its last.
+fn leave<K: Ord>(shares: &mut BTreeMap<K, Share>, key: &K, number: u64, entry: &Entry) {
+    let Some(share) = shares.get_mut(key) else { return };
+    share.remove(number, entry.payload.len());
+    if share.numbers.is_empty() {
+        shares.remove(key);
+    }
+}
+
 fn to_json(file: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(file).expect("plain data")
 }
@@ -427,7 +466,8 @@ fn file_name(number: u64) -> String {
 
 fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".json")?;
-    let number = u64::from_str_radix(digits, 16).ok()?;
+    // No number follows the last one.
+    let number = u64::from_str_radix(digits, 16).ok().filter(|number| *number < u64::MAX)?;
     (file_name(number) == name).then_some(number)
 }
 

@@ -132,6 +132,57 @@ fn however_small_they_are_so_many_entries_of_an_app_wait_and_no_more() {
 }
 
 #[test]
+fn all_apps_of_a_package_keep_as_much_as_some_of_them_and_other_packages_theirs() {
+    let (mut mailbox, mut folder) = (Mailbox::new(2), Folder::new());
+    let others = ["_chat", "ab.cd_chat", "abc_chat"];
+    for (number, other) in (1..).zip(others) {
+        mailbox.take(message(number, other));
+    }
+    let apps = 3 * APPS_PER_PACKAGE as u64;
+    for number in 11..11 + apps {
+        mailbox.take(message(number, &format!("ab_app{number}")));
+    }
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let waiting: Vec<Entry> = mailbox.entries().map(|(_, entry)| entry.clone()).collect();
+    let of_package: Vec<&str> = waiting.iter().map(|entry| entry.app.as_str()).skip(3).collect();
+    assert_eq!(of_package, ["ab_app19", "ab_app20", "ab_app21", "ab_app22"], "the newest of all");
+    assert_eq!(mailbox.poll_dropped(), Some((app("ab_app11"), 1)));
+    assert_eq!(payloads(&mailbox.pop_all(&app("ab_app22"))), ["22"]);
+    mailbox.take(message(23, "ab_app19"));
+    assert_eq!(payloads(&mailbox.pop_all(&app("ab_app20"))), ["20"], "what was popped has made room");
+    for (number, other) in (1..).zip(others) {
+        assert_eq!(payloads(&mailbox.pop_all(&app(other))), [number.to_string()], "{other}");
+    }
+    let left = ["ab_app19", "ab_app21"].map(|left| mailbox.pop_all(&app(left)).len());
+    assert_eq!(left, [1, 1]);
+    assert!(mailbox.packages.is_empty() && mailbox.shares.is_empty());
+}
+
+#[test]
+fn however_many_apps_of_a_package_there_are_so_many_entries_wait_and_no_more() {
+    let mut mailbox = Mailbox::new(BYTES_PER_APP_MAX);
+    let entries_max = (APPS_PER_PACKAGE * ENTRIES_PER_APP_MAX) as u64;
+    for number in 0..entries_max + 10 {
+        mailbox.take(message(number, &format!("ab_app{number}")));
+    }
+    assert_eq!(mailbox.entries().count() as u64, entries_max);
+}
+
+#[test]
+fn a_file_with_the_last_number_is_none_of_ours() {
+    let mut mailbox = Mailbox::new(BYTES_PER_APP_MAX);
+    let mut folder = Folder::new();
+    mailbox.take(message(1, "chatter"));
+    write(&mut mailbox, &mut folder, usize::MAX);
+    let contents = folder.values().next().expect("a file").clone();
+    let last = format!("{:016x}.json", u64::MAX);
+    folder.insert(last.clone(), contents);
+    let mut mailbox = restored(&folder);
+    assert_eq!(mailbox.poll_write(), Some(Write::Remove(last)));
+    assert_eq!(mailbox.take(message(2, "chatter")), Taken::New(2));
+}
+
+#[test]
 fn what_a_helper_makes_of_a_message_counts_instead_of_it() {
     let mut mailbox = Mailbox::new(4);
     let Taken::New(number) = mailbox.take(raw(1)) else { panic!("new") };
