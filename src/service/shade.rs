@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::app::AppName;
+use super::mailbox::APPS_PER_PACKAGE;
 use crate::base::{AppId, MessageId};
 
 /// Notifications of one app that stay, at most: older ones make room.
 pub const PER_APP_MAX: usize = 20;
+/// Those of all apps of one package, whose programs could post for any number of apps.
+pub const PER_PACKAGE_MAX: usize = APPS_PER_PACKAGE * PER_APP_MAX;
 /// Longest URL that is known after a restart, in bytes: what browsers take at least. Longer ones would fill the file.
 const URL_BYTES_MAX: usize = 8_000;
 /// What the file says of its form.
@@ -88,14 +92,13 @@ impl Shade {
         !self.is_stale
     }
 
-    /// A notification is there. It takes the place of those that it replaces, and the oldest of its app go if
-    /// there are too many: those whose bubbles may still be up are given back.
+    /// A notification is there. It takes the place of those that it replaces, and the oldest of its app or package
+    /// go if there are too many: those whose bubbles may still be up are given back.
     pub fn add(&mut self, note: Note) -> Vec<Note> {
         let mut gone = self.make_way(&note);
-        if self.of(&note.app).count() >= PER_APP_MAX {
-            let oldest = self.notes.iter().position(|other| other.app == note.app);
-            gone.extend(oldest.and_then(|place| self.notes.remove(place)));
-        }
+        let owner = AppName::owner(&note.app);
+        gone.extend(self.make_room(PER_APP_MAX, |other| other.app == note.app));
+        gone.extend(self.make_room(PER_PACKAGE_MAX, |other| AppName::owner(&other.app) == owner));
         self.notes.push_back(note);
         self.is_stale = true;
         gone
@@ -126,6 +129,14 @@ impl Shade {
     /// Takes away the one that the notification server knows by this.
     pub fn dismiss(&mut self, bubble: &BubbleId) -> Option<Note> {
         self.remove(|note| note.bubble.as_ref() == Some(bubble)).pop()
+    }
+
+    /// The oldest of these, which goes if there are `max` of them.
+    fn make_room(&mut self, max: usize, is_one: impl Fn(&Note) -> bool) -> Option<Note> {
+        let mut places = (0..self.notes.len()).filter(|place| is_one(&self.notes[*place]));
+        let oldest = places.next()?;
+        let is_full = places.count() + 1 >= max;
+        is_full.then(|| self.notes.remove(oldest)).flatten()
     }
 
     fn remove(&mut self, is_gone: impl Fn(&Note) -> bool) -> Vec<Note> {
@@ -206,6 +217,17 @@ mod tests {
             (0..=PER_APP_MAX as u32).flat_map(|n| shade.add(note("_a", &n.to_string(), n))).collect();
         assert_eq!(gone, [note("_a", "0", 0)]);
         assert_eq!((tags(&shade, "_a").len(), tags(&shade, "_b").len()), (PER_APP_MAX, 1));
+    }
+
+    #[test]
+    fn the_oldest_of_a_package_makes_room_however_many_apps_it_names() {
+        let mut shade = Shade::default();
+        shade.add(note("ac_old", "old", 999));
+        shade.add(note("_old", "old", 998));
+        let add = |number: u32| shade.add(note(&format!("ab_app{number}"), "", number));
+        let gone: Vec<Note> = (0..=PER_PACKAGE_MAX as u32).flat_map(add).collect();
+        assert_eq!(gone, [note("ab_app0", "", 0)]);
+        assert_eq!(shade.notes().count(), PER_PACKAGE_MAX + 2);
     }
 
     #[test]
