@@ -105,12 +105,12 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// A file's content; nothing of one that no service wrote.
+/// A file's content; nothing of one that no service wrote. It is looked at before it is opened, for a pipe would be
+/// waited for.
 fn read_short(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::metadata(path)?.len() {
-        0..=FILE_BYTES_MAX => fs::read(path),
-        _ => Ok(Vec::new()),
-    }
+    let metadata = fs::metadata(path)?;
+    let is_ours = metadata.is_file() && metadata.len() <= FILE_BYTES_MAX;
+    if is_ours { fs::read(path) } else { Ok(Vec::new()) }
 }
 
 #[cfg(test)]
@@ -139,6 +139,21 @@ mod tests {
         assert_eq!(contents.shade, b"shade.json");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path.join("mailbox")), mode(&path.join("mailbox/2.json"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn what_is_no_file_counts_as_an_empty_one_and_is_not_waited_for() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::open(place.path()).expect("writable");
+        let mode = rustix::fs::Mode::RWXU;
+        for name in [SHADE_FILE, "mailbox/1.json"] {
+            let path = place.path().join(name);
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a fifo");
+        }
+        let contents = folder.read().expect("readable");
+        assert!(contents.mailbox.is_empty() && contents.shade.is_empty());
+        folder.write([Write::Put(SHADE_FILE.into(), b"{}".to_vec())]).expect("it takes the fifo's place");
+        assert_eq!(folder.read().expect("readable").shade, b"{}");
     }
 
     #[test]
