@@ -88,6 +88,8 @@ fn package_of(profile: &str) -> String {
 const KNOWN_MAX: usize = 256;
 /// How many calls wait for the bus to say who made them; more are refused. The bus answers at once.
 pub(super) const WAITING_MAX: usize = 64;
+/// How many of them one caller may have made.
+const WAITING_PER_CALLER_MAX: usize = 16;
 
 /// What is known of the callers on one bus, and the calls (`C`) that wait for it.
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl<C> Callers<C> {
             return Parked::Full(call);
         }
         match self.asked.iter_mut().find(|(_, asked, _)| asked == caller) {
+            Some((_, _, calls)) if calls.len() >= WAITING_PER_CALLER_MAX => Parked::Full(call),
             Some((_, _, calls)) => {
                 calls.push(call);
                 Parked::Waits
@@ -210,6 +213,15 @@ mod tests {
         assert_eq!(callers.standing(":1.5"), Some(&of("ab")));
         assert_eq!(callers.told(7, Standing::Unconfined), [""; 0]);
         assert_eq!(callers.standing(":1.5"), Some(&of("ab")));
+    }
+
+    #[test]
+    fn one_caller_does_not_take_all_places() {
+        let mut callers = Callers::new();
+        callers.asked(1, ":1.1", ());
+        (1..WAITING_PER_CALLER_MAX).for_each(|_| assert_eq!(callers.park(":1.1", ()), Parked::Waits));
+        assert_eq!(callers.park(":1.1", ()), Parked::Full(()));
+        assert_eq!(callers.park(":1.2", ()), Parked::LookUp(()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use zbus::zvariant::OwnedValue;
 use super::ask::{self, Plain, Wanted};
 use super::call::{Ask, Call, Responder};
 use super::callers::{Callers, Parked, Standing};
+use super::crowd::Who;
 use super::error::{CallError, NoSuchApp};
 use super::names::{BUS, BUS_PATH};
 use super::outbox::{Outbox, Reply};
@@ -21,12 +22,14 @@ pub(super) struct Desk {
     outbox: Outbox,
     /// `None`: everybody may ask everything.
     callers: Option<Callers<Message>>,
+    /// Who has connected, where that is one alone and no bus.
+    peer: Option<u64>,
 }
 
 impl Desk {
-    /// `checks`: whether who calls is looked at.
-    pub(super) fn new(duty: Arc<Duty>, outbox: Outbox, checks: bool) -> Desk {
-        Desk { duty, outbox, callers: checks.then(Callers::new) }
+    /// `checks`: whether who calls is looked at. `peer`: who alone can call, where there is no bus.
+    pub(super) fn new(duty: Arc<Duty>, outbox: Outbox, checks: bool, peer: Option<u64>) -> Desk {
+        Desk { duty, outbox, callers: checks.then(Callers::new), peer }
     }
 
     /// Deals with one message, once the answers to those before have nearly gone.
@@ -104,9 +107,20 @@ impl Desk {
             let path = call.header().path().map(ToString::to_string).unwrap_or_default();
             return self.refuse(&call, CallError::NoSuchObject { path, reason: NoSuchApp::NotInstalled });
         }
+        let Some(wait) = self.duty.crowd.enter(self.who(&call)) else {
+            return self.refuse(&call, CallError::Busy);
+        };
         let outbox = self.outbox.clone();
-        let responder = Responder::new(move |outcome| outbox.reply(&call, &outcome.into()));
+        let responder = Responder::new(move |outcome| {
+            outbox.reply(&call, &outcome.into());
+            drop(wait);
+        });
         (self.duty.told)(News::Call(Call { ask, responder }));
+    }
+
+    fn who(&self, call: &Message) -> Who {
+        let on_bus = || call.header().sender().map(ToString::to_string).unwrap_or_default();
+        self.peer.map_or_else(|| Who::OnBus(on_bus()), Who::Peer)
     }
 
     fn refuse(&self, call: &Message, error: CallError) {

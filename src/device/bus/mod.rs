@@ -12,6 +12,7 @@ mod ask;
 mod call;
 mod caller;
 mod callers;
+mod crowd;
 mod desk;
 mod error;
 mod introspection;
@@ -36,6 +37,7 @@ pub use callers::Check;
 pub use error::{CallError, NoSuchApp};
 pub use socket::{plain, sieved, system_address};
 
+use self::crowd::Crowd;
 use self::desk::Desk;
 use self::outbox::{Outbox, post_signal};
 use self::peers::Peers;
@@ -66,6 +68,7 @@ struct Duty {
     is_installed: Box<dyn Fn(&AppId) -> bool + Send + Sync>,
     check: Check,
     told: Box<dyn Fn(News) + Send + Sync>,
+    crowd: Crowd,
 }
 
 /// Why the service is not on the bus.
@@ -123,8 +126,8 @@ impl Bus {
     /// # Errors
     /// [`BusError`]: it is not on the bus at all, then.
     pub fn connect(address: &Address, options: Options) -> Result<Bus, BusError> {
-        let duty = Duty { is_installed: options.is_installed, check: options.check, told: options.told };
-        let duty = Arc::new(duty);
+        let Options { is_installed, check, told } = options;
+        let duty = Arc::new(Duty { is_installed, check, told, crowd: Crowd::default() });
         let failed = |error| BusError::Io { address: address.clone(), error };
         if let Address::Peer(path) = address {
             return Peers::listen(path, duty).map(|peers| Bus(Kind::Peers(peers))).map_err(failed);
@@ -137,7 +140,7 @@ impl Bus {
         let outbox = Outbox::open(connection.clone()).map_err(failed)?;
         // Made before the names are taken, for with a name come the calls that have waited for it.
         let messages = MessageIterator::from(&connection);
-        serve(messages, Desk::new(duty.clone(), outbox.clone(), checks), move |reason| {
+        serve(messages, Desk::new(duty.clone(), outbox.clone(), checks, None), move |reason| {
             (duty.told)(News::Gone(reason));
         })
         .map_err(failed)?;

@@ -106,7 +106,7 @@ fn welcome(socket: UnixStream, number: u64, places: &Places, duty: Arc<Duty>) {
         let outbox = Outbox::open(Connection::from(&messages))?;
         let checks = duty.check.applies(None);
         places.open(number, outbox.clone());
-        let (places, desk) = (places.clone(), Desk::new(duty, outbox, checks));
+        let (places, desk) = (places.clone(), Desk::new(duty, outbox, checks, Some(number)));
         serve(messages, desk, move |reason| {
             log::debug!("peer {number} has gone: {reason}");
             places.leave(number);

@@ -23,8 +23,9 @@ fn office(checks: bool) -> Office {
         is_installed: Box::new(|app| app.as_str() == "com.ubuntu.music_music"),
         check: Check::Auto,
         told: Box::new(move |event| told.send(event).expect("heard")),
+        crowd: Default::default(),
     };
-    Office { desk: Desk::new(Arc::new(duty), outbox.clone(), checks), outbox, news }
+    Office { desk: Desk::new(Arc::new(duty), outbox.clone(), checks, None), outbox, news }
 }
 
 fn pop(app: &str) -> Message {
