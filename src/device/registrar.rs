@@ -15,9 +15,13 @@ use serde_json::json;
 use crate::base::{AppId, Credential, DeviceId};
 use crate::files::write_whole;
 use crate::http::{Api, AskError, Request};
+use crate::service::app::AppName;
 
 /// Requests that wait, at most: all apps of a phone register within the first minute after a start.
 const WAITING_MAX: usize = 256;
+/// Apps of one package whose tokens are kept: a package has a handful, and its programs could register any number.
+/// What is not kept is only not there while the server is not reached.
+const KEPT_PER_PACKAGE_MAX: usize = 16;
 /// Tokens are capabilities.
 const FILE_MODE: u32 = 0o600;
 
@@ -137,8 +141,10 @@ impl Registry {
             (Err(RegistrationError::Unreachable(_)), Some(known)) => known.clone(),
             (Err(error), _) => return Err(error),
         };
-        kept.insert(app.to_string(), tokens.clone());
-        self.store(kept);
+        if kept.contains_key(app.as_str()) || has_room(kept, app) {
+            kept.insert(app.to_string(), tokens.clone());
+            self.store(kept);
+        }
         match wish {
             Wish::UserToken => tokens.user_token.ok_or(RegistrationError::NoToken),
             _ => Ok(tokens.token),
@@ -168,6 +174,13 @@ impl Registry {
             log::warn!("{}: {error}", self.file.display());
         }
     }
+}
+
+/// Whether one more app of this one's package may be kept.
+fn has_room(kept: &BTreeMap<String, Tokens>, app: &AppId) -> bool {
+    let owner = AppName::owner(app);
+    let is_of_owner = |id: &&String| id.parse().is_ok_and(|id| AppName::owner(&id) == owner);
+    kept.keys().filter(is_of_owner).count() < KEPT_PER_PACKAGE_MAX
 }
 
 impl From<AskError> for RegistrationError {
@@ -239,6 +252,21 @@ mod tests {
         assert_eq!(ask(&registrar, Wish::UserToken), Ok("u".into()));
         let gone = ask(&registrar, Wish::Unregister).expect_err("nobody is told of it");
         assert!(gone.to_string().starts_with("unable to request registration: "), "{gone}");
+    }
+
+    #[test]
+    fn tokens_of_so_many_apps_of_a_package_are_kept() {
+        let mut kept = BTreeMap::new();
+        let app = |name: &str| name.parse::<AppId>().expect("an id");
+        let tokens = Tokens { token: "t".into(), user_token: None };
+        kept.insert("other_app".to_owned(), tokens.clone());
+        for number in 0..KEPT_PER_PACKAGE_MAX {
+            let next = app(&format!("ab_app{number}"));
+            assert!(has_room(&kept, &next));
+            kept.insert(next.to_string(), tokens.clone());
+        }
+        assert!(!has_room(&kept, &app("ab_more")));
+        assert!(has_room(&kept, &app("other_more")) && has_room(&kept, &app("_ab")));
     }
 
     #[test]
