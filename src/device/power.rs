@@ -105,6 +105,14 @@ impl Power {
         Power::default()
     }
 
+    /// One whose locks somebody else counts.
+    #[cfg(test)]
+    pub(super) fn counted() -> (Power, Locks) {
+        let (orders, taken) = channel();
+        let locks = Locks { orders: taken, wanted: Wanted::default() };
+        (Power(Some(Arc::new(Orders(orders)))), locks)
+    }
+
     fn on(address: Option<Address>) -> io::Result<Power> {
         let (orders, taken) = channel();
         let heard = orders.clone();
@@ -143,6 +151,22 @@ impl Power {
         if let Some(orders) = &self.0 {
             orders.send(order);
         }
+    }
+}
+
+/// Counts what is held.
+#[cfg(test)]
+pub(super) struct Locks {
+    orders: Receiver<Order>,
+    wanted: Wanted,
+}
+
+#[cfg(test)]
+impl Locks {
+    /// How many locks there are now.
+    pub(super) fn held(&mut self) -> usize {
+        self.orders.try_iter().for_each(|order| self.wanted.note(&order, now()));
+        self.wanted.holders
     }
 }
 

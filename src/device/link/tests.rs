@@ -18,13 +18,22 @@ fn start(speech: Speech, servers: Servers) -> (Link, Receiver<News>) {
 }
 
 fn start_in(folder: Option<&Path>, speech: Speech, servers: Servers) -> (Link, Receiver<News>) {
+    start_with(Power::nobodys(), folder, speech, servers)
+}
+
+fn start_with(
+    power: Power,
+    folder: Option<&Path>,
+    speech: Speech,
+    servers: Servers,
+) -> (Link, Receiver<News>) {
     let options = LinkOptions {
         speech,
         servers,
         connect_timeout: PATIENCE,
         exchange_timeout: PATIENCE,
         folder: folder.map(Path::to_owned),
-        power: Power::nobodys(),
+        power,
     };
     let (tell, news) = channel();
     let link = Link::start(options, move |news| drop(tell.send(news))).expect("a thread");
@@ -124,6 +133,44 @@ fn a_device_on_wire_0_says_again_where_it_stands_and_what_it_was_given() {
     assert_eq!(await_wire(&news), 0);
     let said = served.join().expect("no panic");
     assert!(said.contains("\"Cookie\":\"shard 3\"") && said.contains("{\"0\":7}"), "{said}");
+}
+
+#[test]
+fn the_machine_stays_awake_from_dialing_to_connack_and_from_a_frame_until_its_work_is_done() {
+    let (tell, heard) = channel();
+    let (go, on) = channel();
+    let (server, served) = server_of_many(1, move |_, mut peer| {
+        while peer.heard.is_empty() {
+            peer.read();
+        }
+        tell.send(()).expect("the test listens");
+        on.recv().expect("the test goes on");
+        let_in(&mut peer);
+        on.recv().expect("the test goes on");
+        peer.say(&ServerMessage::Broadcast(Broadcast {
+            app_id: String::new(),
+            channel: ChannelId::SYSTEM,
+            top_level: Level(7),
+            payloads: None,
+        }));
+        peer.hear("{\"T\":\"ack\"}");
+        peer.hear_goodbye();
+    });
+    let (power, mut locks) = Power::counted();
+    let (link, news) = start_with(power, None, Speech::Wire0(zero()), Servers::At(vec![server]));
+    heard.recv_timeout(PATIENCE).expect("it introduces itself");
+    assert_eq!(locks.held(), 1, "it dials");
+    go.send(()).expect("the server waits");
+    await_wire(&news);
+    assert_eq!(locks.held(), 0, "it is let in");
+    go.send(()).expect("the server waits");
+    let News::Came { stored, awake, .. } = next(&news) else { panic!("a broadcast") };
+    assert_eq!(locks.held(), 1, "something came");
+    stored.send(()).expect("the link waits");
+    drop(awake);
+    assert_eq!(locks.held(), 0, "its work is done");
+    link.stop();
+    served.join().expect("no panic");
 }
 
 #[test]
