@@ -7,6 +7,7 @@ use std::mem;
 use lomiri_push::base::{AppId, ChannelId, Level, Monotonic, Now, Payload};
 use lomiri_push::service::mailbox::{Entry, Origin, Write};
 use lomiri_push::service::notification::Output;
+use lomiri_push::service::shade::Note;
 use lomiri_push::service::{CallId, Command, MAILBOX_FOLDER, News, Presented, SHADE_FILE, Service, update};
 use lomiri_push::session::device::{Broadcast, Event, Message};
 use serde::Deserialize;
@@ -95,7 +96,8 @@ impl Daemon {
         self.seen.push(Seen::Started);
         let leaving = self.take_stock(&on_disk);
         let notes = self.service.shade().notes();
-        self.seen.push(Seen::Restored(notes.map(|note| (note.app.clone(), note.tag.clone())).collect()));
+        let listed = |note: &Note| (note.app.clone(), note.tag.clone(), note.bubble.clone());
+        self.seen.push(Seen::Restored(notes.map(listed).collect()));
         self.batch = Batch { is_anything: true, leaving, ..Batch::default() };
     }
 

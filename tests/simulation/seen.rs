@@ -8,6 +8,9 @@ use super::around::Noted;
 use super::daemon::Why;
 use super::mail::Mail;
 
+/// A notification in the shade: whose, its tag, and by what the notification server knows it.
+pub type Listed = (AppId, String, Option<BubbleId>);
+
 /// Something that has happened.
 pub enum Seen {
     /// It has become a device.
@@ -36,8 +39,8 @@ pub enum Seen {
     Started,
     /// It is in the mailbox at a start.
     Held(Mail),
-    /// All that is held was told; and these have notifications in the shade, with these tags.
-    Restored(Vec<(AppId, String)>),
+    /// All that is held was told; and these notifications are in the shade.
+    Restored(Vec<Listed>),
     /// All that was done is on disk.
     Written,
     /// Something is about to be shown.

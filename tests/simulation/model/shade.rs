@@ -8,7 +8,7 @@ use lomiri_push::service::{CallId, Reply};
 
 use super::super::around::Noted;
 use super::super::mail::Mail;
-use super::super::seen::Seen;
+use super::super::seen::{Listed, Seen};
 use super::Model;
 
 /// So many that do not stay can be clicked.
@@ -97,9 +97,10 @@ impl Shade {
     }
 
     /// The service has started, and lists these. Says whether it may.
-    fn restored(&mut self, listed: &[(AppId, String)]) -> bool {
+    fn restored(&mut self, listed: &[Listed]) -> bool {
         let is_listed = |notes: &[Noted]| {
-            notes.iter().map(|note| (&note.app, &note.tag)).eq(listed.iter().map(|(app, tag)| (app, tag)))
+            let notes = notes.iter().map(|note| (&note.app, &note.tag, &note.bubble));
+            notes.eq(listed.iter().map(|(app, tag, bubble)| (app, tag, bubble)))
         };
         let durable = self.durable.take();
         if let Some(durable) = durable.filter(|_| !is_listed(&self.notes)) {
