@@ -124,6 +124,11 @@ impl Connection {
         }
     }
 
+    /// Whether nothing is on its way to the device.
+    pub fn brings_nothing(&self) -> bool {
+        self.down.cargo.is_empty()
+    }
+
     pub fn next_arrival(&self) -> Option<Monotonic> {
         [&self.up, &self.down].into_iter().filter_map(Pipe::next_arrival).min()
     }

@@ -8,7 +8,7 @@ use lomiri_push::queue::Command;
 
 use super::bug::Bug;
 use super::device::Identity;
-use super::line::Network;
+use super::line::{Connection, Network};
 use super::world::{By, Request, World};
 
 const USERS: usize = 3;
@@ -229,7 +229,7 @@ impl World {
     fn move_device(&mut self) {
         let index = self.any_device();
         let (network, name) = (Network::draw(&mut self.dice), self.dice.of(&["home", "train", "office"]));
-        self.connections_of(index).for_each(super::line::Connection::die);
+        self.connections_of(index).for_each(Connection::die);
         self.devices[index].device.move_to(network, name, self.now);
         self.note_seen(index);
     }
@@ -237,7 +237,7 @@ impl World {
     fn crash_device(&mut self) {
         let index = self.any_device();
         if self.devices[index].device.is_on() {
-            self.connections_of(index).for_each(super::line::Connection::die);
+            self.connections_of(index).for_each(Connection::die);
             self.devices[index].device.lose_power();
             self.devices[index].boot_at = Some(self.now + self.dice.millis(90_000));
             self.note_seen(index);
@@ -302,9 +302,12 @@ impl World {
 
     fn is_done(&self) -> bool {
         let is_drained = self.server.counts().is_some_and(|counts| counts.messages == 0);
+        // What was replaced or has expired may still be on its way.
+        let is_arrived = self.connections.values().all(Connection::brings_nothing);
         let are_at_rest =
             self.devices.iter().all(|machine| machine.boot_at.is_none() && machine.device.is_idle());
         is_drained
+            && is_arrived
             && self.requests.is_empty()
             && self.restart_at.is_none()
             && self.are_all_up_to_date()
