@@ -55,7 +55,7 @@ fn options(certificates: &Arc<Certificates>) -> Options {
     Options {
         devices: localhost,
         http: localhost,
-        tls: server_config(certificates, &ServerOptions { tickets: None, post_quantum: false }),
+        tls: server_config(certificates, &ServerOptions { slim: true, ..ServerOptions::default() }),
         http_tls: None,
         shards: thread::available_parallelism().map_or(1, usize::from),
         connections_max: None,

@@ -156,7 +156,7 @@ fn options(made: &Made, ticket: Ticket) -> Options {
     Options {
         devices: localhost,
         http: localhost,
-        tls: server_config(&certificates, &ServerOptions { tickets, post_quantum: false }),
+        tls: server_config(&certificates, &ServerOptions { tickets, slim: true, ..ServerOptions::default() }),
         http_tls: None,
         shards: 1,
         connections_max: None,

@@ -195,11 +195,13 @@ fn options(
     operator: &Credential,
 ) -> reactor::Options {
     let post_quantum = config.tls_post_quantum;
-    let http = ServerOptions { tickets: None, post_quantum };
+    let devices = ServerOptions { tickets, post_quantum, slim: config.tls_slim };
+    // App servers are few, and their connections busy.
+    let http = ServerOptions { post_quantum, ..ServerOptions::default() };
     reactor::Options {
         devices: config.addr,
         http: config.http_addr,
-        tls: server_config(&certificates.devices.certificates(), &ServerOptions { tickets, post_quantum }),
+        tls: server_config(&certificates.devices.certificates(), &devices),
         http_tls: certificates.http.as_ref().map(|shown| server_config(&shown.certificates(), &http)),
         shards: config.shards,
         connections_max: Some(config.connections_max),

@@ -59,6 +59,9 @@ pub struct ServerOptions {
     pub tickets: Option<Arc<Tickets>>,
     /// Takes X25519MLKEM768 from those who offer it.
     pub post_quantum: bool,
+    /// Keeps of a connection of TLS 1.3 little more than its secrets once its handshake is over: records are then
+    /// sealed and opened by our own record layer, not by rustls.
+    pub slim: bool,
 }
 
 /// What a device may choose beside its trust.
@@ -68,6 +71,8 @@ pub struct DeviceOptions {
     pub tls13_only: bool,
     /// Offers X25519MLKEM768 first.
     pub post_quantum: bool,
+    /// Keeps little of a connection of TLS 1.3 once the server has sent something. For programs that hold very many.
+    pub slim: bool,
 }
 
 /// What the server speaks: TLS 1.2 and 1.3 with `certificates`. It keeps nothing for those who have
@@ -82,6 +87,7 @@ pub fn server_config(certificates: &Arc<Certificates>, options: &ServerOptions) 
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    config.enable_secret_extraction = options.slim;
     if let Some(tickets) = &options.tickets {
         config.ticketer = tickets.clone();
         config.send_tls13_tickets = 1;
@@ -100,6 +106,7 @@ pub fn device_config(trust: &Trust, options: DeviceOptions) -> Result<Arc<Client
         .dangerous()
         .with_custom_certificate_verifier(trust.verifier(&provider)?)
         .with_no_client_auth();
+    config.enable_secret_extraction = options.slim;
     config.resumption =
         Resumption::in_memory_sessions(SERVERS_MAX).tls12_resumption(Tls12Resumption::Disabled);
     Ok(Arc::new(config))

@@ -1,5 +1,6 @@
-//! One TLS connection over rustls' unbuffered API. It drives rustls and keeps no buffer of its own
-//! beyond a partial record; sockets, deadlines and what the plaintext says are its owner's.
+//! One TLS connection: over rustls' unbuffered API, and once the handshake is over perhaps over our own record layer.
+//! It keeps no buffer of its own beyond a partial record; sockets, deadlines and what the plaintext says are its
+//! owner's.
 
 use std::mem;
 use std::sync::Arc;
@@ -10,8 +11,11 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+use rustls::{
+    CipherSuite, ClientConfig, CommonState, ExtractedSecrets, HandshakeKind, ProtocolVersion, ServerConfig,
+};
 
+use super::slim::{Capture, HEADER_BYTES, Progress, RecordError, Role, Slim};
 use super::trust::NOT_PINNED;
 
 /// Most bytes kept between two reads: the longest record there is (RFC 5246, section 6.2.3, which
@@ -63,6 +67,12 @@ pub enum TlsError {
     /// The peer's certificate is not the one that it is known by.
     #[error("TLS: the certificate is not the pinned one")]
     NotPinned,
+    /// The peer broke the protocol after the handshake.
+    #[error("TLS: {0}")]
+    Record(#[from] RecordError),
+    /// What rustls and we have made of one handshake differs: one of us is mistaken.
+    #[error("TLS: the handshake's secrets differ")]
+    SecretsDiffer,
     /// The peer's handshake message is longer than any that makes sense here.
     #[error("TLS: handshake message too long")]
     HandshakeTooLong,
@@ -88,8 +98,19 @@ impl From<rustls::Error> for TlsError {
 }
 
 pub(super) enum Side {
-    Server(Box<UnbufferedServerConnection>),
-    Device(Box<UnbufferedClientConnection>),
+    Server(Box<Whole<UnbufferedServerConnection>>),
+    Device(Box<Whole<UnbufferedClientConnection>>),
+    /// The handshake is over, and so is rustls' part.
+    Slim(Box<Slim>),
+    /// It failed in between.
+    None,
+}
+
+/// A connection that is rustls' as a whole.
+pub(super) struct Whole<C> {
+    pub(super) connection: C,
+    /// Takes down what a slim connection needs, if this is to become one.
+    capture: Option<Arc<Capture>>,
 }
 
 /// What a drive of rustls is for, beside reading what came in.
@@ -103,14 +124,22 @@ enum Task<'a> {
 impl Tls {
     /// The server's side of a connection that was just accepted.
     pub fn accept(config: &Arc<ServerConfig>) -> Result<Tls, TlsError> {
-        let connection = UnbufferedServerConnection::new(config.clone())?;
-        Ok(Tls::new(Side::Server(Box::new(connection))))
+        let (mut config, mut capture) = (config.clone(), None);
+        if config.enable_secret_extraction {
+            Arc::make_mut(&mut config).key_log = capture.insert(Arc::new(Capture::default())).clone();
+        }
+        let connection = UnbufferedServerConnection::new(config)?;
+        Ok(Tls::new(Side::Server(Box::new(Whole { connection, capture }))))
     }
 
     /// The device's side of a connection to the server that calls itself `name`.
     pub fn connect(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Tls, TlsError> {
-        let connection = UnbufferedClientConnection::new(config.clone(), name)?;
-        Ok(Tls::new(Side::Device(Box::new(connection))))
+        let (mut config, mut capture) = (config.clone(), None);
+        if config.enable_secret_extraction {
+            Arc::make_mut(&mut config).key_log = capture.insert(Arc::new(Capture::default())).clone();
+        }
+        let connection = UnbufferedClientConnection::new(config, name)?;
+        Ok(Tls::new(Side::Device(Box::new(Whole { connection, capture }))))
     }
 
     fn new(side: Side) -> Tls {
@@ -164,18 +193,20 @@ impl Tls {
     /// Whether the handshake is still going on.
     pub fn is_handshaking(&self) -> bool {
         match &self.side {
-            Side::Server(connection) => connection.is_handshaking(),
-            Side::Device(connection) => connection.is_handshaking(),
+            Side::Server(whole) => whole.connection.is_handshaking(),
+            Side::Device(whole) => whole.connection.is_handshaking(),
+            Side::Slim(_) | Side::None => false,
         }
     }
 
     /// Whether the handshake resumed an earlier connection, so that no certificate was shown.
     pub fn is_resumed(&self) -> bool {
-        let kind = match &self.side {
-            Side::Server(connection) => connection.handshake_kind(),
-            Side::Device(connection) => connection.handshake_kind(),
-        };
-        kind == Some(HandshakeKind::Resumed)
+        match &self.side {
+            Side::Server(whole) => whole.is_resumed(),
+            Side::Device(whole) => whole.is_resumed(),
+            Side::Slim(slim) => slim.is_resumed(),
+            Side::None => false,
+        }
     }
 
     fn read_open(
@@ -185,14 +216,62 @@ impl Tls {
         out: &mut Vec<u8>,
     ) -> Result<(), TlsError> {
         if self.partial.is_empty() {
-            let used = self.drive(ciphertext, Task::Read, plaintext, out)?;
+            let used = self.take(ciphertext, plaintext, out)?;
             self.keep(&ciphertext[used..])
         } else {
             let mut gathered = mem::take(&mut self.partial);
             gathered.extend_from_slice(ciphertext);
-            let used = self.drive(&mut gathered, Task::Read, plaintext, out)?;
+            let used = self.take(&mut gathered, plaintext, out)?;
             self.keep(&gathered[used..])
         }
+    }
+
+    /// Takes what is there; record by record as long as rustls is to go after one of them, for it would take
+    /// what follows that along. Returns how many bytes from the front are done with.
+    fn take(
+        &mut self,
+        incoming: &mut [u8],
+        plaintext: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, TlsError> {
+        let (mut used, mut end, before) = (0, 0, plaintext.len());
+        loop {
+            let rest = &incoming[end..];
+            end += if self.is_to_be_slim() { front_record_bytes(rest) } else { rest.len() };
+            used += self.drive(&mut incoming[used..end], Task::Read, plaintext, out)?;
+            if used == end && self.state == State::Open {
+                self.slim_down(plaintext.len() > before)?;
+            }
+            if end == incoming.len() {
+                return Ok(used);
+            }
+        }
+    }
+
+    fn is_to_be_slim(&self) -> bool {
+        match &self.side {
+            Side::Server(whole) => whole.capture.is_some(),
+            Side::Device(whole) => whole.capture.is_some(),
+            Side::Slim(_) | Side::None => false,
+        }
+    }
+
+    /// Lets rustls go once it is not needed. `has_heard`: the peer has said something since.
+    fn slim_down(&mut self, has_heard: bool) -> Result<(), TlsError> {
+        let is_due = match &mut self.side {
+            Side::Server(whole) => whole.is_slim_due(),
+            // Its tickets come before all else that a server says; rustls takes them for later connections.
+            Side::Device(whole) => has_heard && whole.is_slim_due(),
+            Side::Slim(_) | Side::None => false,
+        };
+        if is_due {
+            self.side = match mem::replace(&mut self.side, Side::None) {
+                Side::Server(whole) => Side::Slim(Box::new(whole.slim(Role::Server)?)),
+                Side::Device(whole) => Side::Slim(Box::new(whole.slim(Role::Device)?)),
+                side => side,
+            };
+        }
+        Ok(())
     }
 
     fn keep(&mut self, rest: &[u8]) -> Result<(), TlsError> {
@@ -242,16 +321,51 @@ impl Tls {
     ) -> Result<usize, TlsError> {
         let mut drive = Drive { task, plaintext, out, used: 0, state: &mut self.state };
         match &mut self.side {
-            Side::Server(connection) => drive.run(&mut **connection, incoming)?,
-            Side::Device(connection) => drive.run(&mut **connection, incoming)?,
+            Side::Server(whole) => drive.run(&mut whole.connection, incoming)?,
+            Side::Device(whole) => drive.run(&mut whole.connection, incoming)?,
+            Side::Slim(slim) => drive.run_slim(slim, incoming)?,
+            Side::None => return Err(TlsError::Over),
         }
         Ok(drive.used)
     }
 }
 
+/// How many bytes of the front belong to its first record, as far as they have come.
+fn front_record_bytes(front: &[u8]) -> usize {
+    let Some([_, _, _, high, low]) = front.first_chunk() else { return front.len() };
+    front.len().min(HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low])))
+}
+
+impl<C: Records> Whole<C> {
+    fn is_resumed(&self) -> bool {
+        self.connection.state().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Whether the handshake is over, and was one of TLS 1.3. One of TLS 1.2 stays as it is.
+    fn is_slim_due(&mut self) -> bool {
+        let state = self.connection.state();
+        let is_over = self.capture.is_some() && !state.is_handshaking();
+        let is_tls13 = state.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        if is_over && !is_tls13 {
+            self.capture = None;
+        }
+        is_over && is_tls13
+    }
+
+    fn slim(self, role: Role) -> Result<Slim, TlsError> {
+        let state = self.connection.state();
+        let suite = state.negotiated_cipher_suite().map_or(CipherSuite::Unknown(0), |suite| suite.suite());
+        let is_resumed = self.is_resumed();
+        let (capture, secrets) = (self.capture.unwrap_or_default(), self.connection.into_secrets()?);
+        Slim::new(role, suite, &capture, &secrets, is_resumed).ok_or(TlsError::SecretsDiffer)
+    }
+}
+
 /// What both of rustls' unbuffered connections can do; they share no public type.
-trait Records {
+pub(super) trait Records {
     type Data;
+    fn state(&self) -> &CommonState;
+    fn into_secrets(self) -> Result<ExtractedSecrets, rustls::Error>;
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     /// Whether there is something to encode, which `process` then hands out first.
     fn has_something_to_encode(&self) -> bool;
@@ -259,6 +373,12 @@ trait Records {
 
 impl Records for UnbufferedServerConnection {
     type Data = ServerConnectionData;
+    fn state(&self) -> &CommonState {
+        self
+    }
+    fn into_secrets(self) -> Result<ExtractedSecrets, rustls::Error> {
+        Ok(self.dangerous_into_kernel_connection()?.0)
+    }
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
@@ -269,6 +389,12 @@ impl Records for UnbufferedServerConnection {
 
 impl Records for UnbufferedClientConnection {
     type Data = ClientConnectionData;
+    fn state(&self) -> &CommonState {
+        self
+    }
+    fn into_secrets(self) -> Result<ExtractedSecrets, rustls::Error> {
+        Ok(self.dangerous_into_kernel_connection()?.0)
+    }
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
@@ -293,6 +419,21 @@ enum Next {
 }
 
 impl Drive<'_> {
+    fn run_slim(&mut self, slim: &mut Slim, incoming: &mut [u8]) -> Result<(), TlsError> {
+        match self.task {
+            Task::Read => {
+                let Progress { used, is_closed } = slim.read(incoming, self.plaintext, self.out)?;
+                self.used = used;
+                if is_closed {
+                    *self.state = State::PeerClosed;
+                }
+            }
+            Task::Write(plaintext) => slim.write(plaintext, self.out),
+            Task::Close => slim.close(self.out),
+        }
+        Ok(())
+    }
+
     fn run<C: Records>(&mut self, connection: &mut C, incoming: &mut [u8]) -> Result<(), TlsError> {
         loop {
             let UnbufferedStatus { discard, state } = connection.process(&mut incoming[self.used..]);

@@ -4,6 +4,7 @@
 mod certificates;
 mod config;
 mod connection;
+mod slim;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -14,5 +15,6 @@ pub use config::{ConfigError, DeviceOptions, ServerOptions, device_config, serve
 pub use connection::{Status, Tls, TlsError};
 pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};
+pub use slim::RecordError;
 pub use tickets::{ROTATION, TicketKeys, Tickets};
 pub use trust::{Trust, pin_of};

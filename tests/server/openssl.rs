@@ -38,6 +38,11 @@ fn is_there() -> bool {
     }
 }
 
+/// A server with each record layer: our own, and rustls'.
+fn servers() -> [Rig; 2] {
+    [Rig::start(), Rig::start_whole()]
+}
+
 impl SClient {
     /// Connects, checking the server's certificate.
     fn connect(rig: &Rig, folder: &Path, arguments: &[&str]) -> SClient {
@@ -104,12 +109,13 @@ fn s_client_opens_a_session_whatever_it_speaks() {
         (&["-tls1_2"], "ECDHE-ECDSA-AES128-GCM-SHA256"),
         (&["-tls1_2", "-curves", "P-256", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"], "TLSv1.2"),
     ];
-    let rig = Rig::start();
-    for (arguments, agreed) in cases {
-        let mut device = SClient::connect(&rig, folder.path(), arguments);
-        device.open_session();
-        assert!(device.said.contains(agreed), "{agreed}: {}", device.said);
-        assert!(device.said.contains("Verify return code: 0 (ok)"), "{}", device.said);
+    for rig in servers() {
+        for (arguments, agreed) in cases {
+            let mut device = SClient::connect(&rig, folder.path(), arguments);
+            device.open_session();
+            assert!(device.said.contains(agreed), "{agreed}: {}", device.said);
+            assert!(device.said.contains("Verify return code: 0 (ok)"), "{}", device.said);
+        }
     }
 }
 
@@ -132,15 +138,21 @@ fn s_client_changes_keys_in_both_directions() {
         return;
     }
     let folder = TempDir::new().expect("a temporary folder");
-    let rig = Rig::start();
-    let mut device = SClient::connect(&rig, folder.path(), &["-tls1_3"]);
-    device.await_text("Verify return code: 0 (ok)");
-    // `K` changes its own key and asks for ours to be changed.
-    device.write(b"K\n");
-    device.await_text("KEYUPDATE");
-    device.open_session();
-    rig.notify("carol", "1");
-    device.await_text(r#""P":1"#);
+    for rig in servers() {
+        for suite in ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"] {
+            let mut device = SClient::connect(&rig, folder.path(), &["-tls1_3", "-ciphersuites", suite]);
+            device.await_text("Verify return code: 0 (ok)");
+            // `K` changes its own key and asks for ours to be changed; `k` changes its own alone.
+            for change in [b"K\n", b"k\n"] {
+                device.said.clear();
+                device.write(change);
+                device.await_text("KEYUPDATE");
+            }
+            device.open_session();
+            rig.notify("carol", "1");
+            device.await_text(r#""P":1"#);
+        }
+    }
 }
 
 #[test]
@@ -151,13 +163,14 @@ fn s_client_resumes_with_the_ticket_that_it_was_given() {
     let folder = TempDir::new().expect("a temporary folder");
     let session = folder.path().join("session.pem");
     let session = session.to_str().expect("UTF-8");
-    let rig = Rig::start();
-    for (keep, how) in [("-sess_out", "New, TLSv1.3"), ("-sess_in", "Reused, TLSv1.3")] {
-        let mut device = SClient::connect(&rig, folder.path(), &["-tls1_3", keep, session]);
-        device.open_session();
-        assert!(device.said.contains(how), "{}", device.said);
-        device.write(b"Q\n");
-        device.await_text("DONE");
+    for rig in servers() {
+        for (keep, how) in [("-sess_out", "New, TLSv1.3"), ("-sess_in", "Reused, TLSv1.3")] {
+            let mut device = SClient::connect(&rig, folder.path(), &["-tls1_3", keep, session]);
+            device.open_session();
+            assert!(device.said.contains(how), "{}", device.said);
+            device.write(b"Q\n");
+            device.await_text("DONE");
+        }
     }
 }
 
@@ -167,16 +180,17 @@ fn s_client_and_the_server_close_in_order() {
         return;
     }
     let folder = TempDir::new().expect("a temporary folder");
-    let rig = Rig::start();
-    let mut leaving = SClient::connect(&rig, folder.path(), &[]);
-    leaving.open_session();
-    leaving.write(b"Q\n");
-    leaving.await_text("DONE");
-    rig.await_counter("sessions", 0);
+    for rig in servers() {
+        let mut leaving = SClient::connect(&rig, folder.path(), &[]);
+        leaving.open_session();
+        leaving.write(b"Q\n");
+        leaving.await_text("DONE");
+        rig.await_counter("sessions", 0);
 
-    let mut staying = SClient::connect(&rig, folder.path(), &[]);
-    staying.open_session();
-    rig.terminate();
-    staying.await_text("closed");
-    assert!(staying.process.wait().expect("it ran").success(), "{}", staying.said);
+        let mut staying = SClient::connect(&rig, folder.path(), &[]);
+        staying.open_session();
+        rig.terminate();
+        staying.await_text("closed");
+        assert!(staying.process.wait().expect("it ran").success(), "{}", staying.said);
+    }
 }

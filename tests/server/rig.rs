@@ -55,15 +55,20 @@ impl Made {
     }
 }
 
+/// TLS with tickets.
+fn tls(certificates: &Arc<Certificates>, slim: bool) -> Arc<ServerConfig> {
+    let keys = TicketKeys::new(Clock::new().now().wall, &mut |bytes| bytes.fill(7));
+    let tickets = Some(Tickets::new(&keys, certificates.clone()));
+    server_config(certificates, &ServerOptions { tickets, slim, ..ServerOptions::default() })
+}
+
 /// A server on free ports that pings once an hour and is patient.
 pub fn options(certificates: &Arc<Certificates>) -> Options {
     let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let keys = TicketKeys::new(Clock::new().now().wall, &mut |bytes| bytes.fill(7));
-    let tickets = Some(Tickets::new(&keys, certificates.clone()));
     Options {
         devices: localhost,
         http: localhost,
-        tls: server_config(certificates, &ServerOptions { tickets, post_quantum: false }),
+        tls: tls(certificates, true),
         http_tls: None,
         shards: 1,
         connections_max: None,
@@ -95,6 +100,14 @@ impl Rig {
         Rig::start_with(|_| {})
     }
 
+    /// A server that leaves the records of TLS to rustls.
+    pub fn start_whole() -> Rig {
+        let certificate = Made::new();
+        let certificates = certificate.certificates();
+        let options = Options { tls: tls(&certificates, false), ..options(&certificates) };
+        Rig::start_as(certificate, certificates, options, Memory::new())
+    }
+
     pub fn start_with(change: impl FnOnce(&mut Options)) -> Rig {
         Rig::start_over(Memory::new(), change)
     }
@@ -107,6 +120,13 @@ impl Rig {
         let certificates = certificate.certificates();
         let mut options = options(&certificates);
         change(&mut options);
+        Rig::start_as(certificate, certificates, options, store)
+    }
+
+    fn start_as<S>(certificate: Made, certificates: Arc<Certificates>, options: Options, store: S) -> Rig
+    where
+        S: Store + Send + 'static,
+    {
         let queue =
             DurableQueue::open(store, queue::Limits::default(), Clock::new().now()).expect("an intact store");
         let server = Server::start(options, queue).expect("free ports");

@@ -29,6 +29,9 @@ pub struct Flags {
     /// Whether a key exchange that quantum computers will not break is taken [default: false]
     #[arg(long, value_name = "BOOL")]
     tls_post_quantum: Option<String>,
+    /// Whether idle devices on TLS 1.3 are kept in few bytes, by a record layer of our own [default: true]
+    #[arg(long, value_name = "BOOL")]
+    tls_slim: Option<String>,
     /// How long after the last exchange a device is pinged [default: 5m]
     #[arg(long, value_name = "DURATION")]
     ping_interval: Option<String>,
@@ -144,6 +147,7 @@ impl Flags {
             ("http_key_pem_file", self.http_key_pem_file),
             ("tls_tickets", self.tls_tickets),
             ("tls_post_quantum", self.tls_post_quantum),
+            ("tls_slim", self.tls_slim),
             ("ping_interval", self.ping_interval),
             ("keepalive_max", self.keepalive_max),
             ("exchange_timeout", self.exchange_timeout),

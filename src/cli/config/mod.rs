@@ -80,6 +80,8 @@ pub struct Config {
     pub tls_tickets: bool,
     /// Whether X25519MLKEM768 is taken.
     pub tls_post_quantum: bool,
+    /// Whether connections of TLS 1.3 are kept by our own record layer.
+    pub tls_slim: bool,
     /// How devices prove who they are.
     pub device_auth: DeviceAuth,
     /// Where devices are told to reach the HTTP API; none if they cannot be told.
@@ -172,6 +174,7 @@ impl Config {
             http_certificate: certificate(from, "http_cert_pem_file", "http_key_pem_file")?,
             tls_tickets: from.read_or("tls_tickets", switch, true)?,
             tls_post_quantum: from.read_or("tls_post_quantum", switch, false)?,
+            tls_slim: from.read_or("tls_slim", switch, true)?,
             ping_interval: from.read_or(
                 "ping_interval",
                 duration(INTERVAL_MIN..=PING_INTERVAL_MAX),

@@ -75,7 +75,8 @@ pub struct Arguments {
 /// Stays connected until the session ends, the count is reached or a signal comes.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start();
-    let tls = DeviceOptions { tls13_only: arguments.wire == 1, post_quantum: arguments.post_quantum };
+    let tls =
+        DeviceOptions { tls13_only: arguments.wire == 1, post_quantum: arguments.post_quantum, slim: false };
     let who = arguments.who.read(tls)?;
     let mut printer = Printer::new(arguments.json, arguments.count);
     let stop = match arguments.reconnect {

@@ -88,7 +88,7 @@ fn trade(
     server: &ServerAddress,
     name: &str,
 ) -> Result<(Enrolled, Connection), Failure> {
-    let options = DeviceOptions { tls13_only: true, post_quantum: false };
+    let options = DeviceOptions { tls13_only: true, ..DeviceOptions::default() };
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| Failure::Usage(format!("no certificate can be for `{name}`, which the code names")))?;
     let tls = device_config(&Trust::Pin(code.pin), options).expect("a pin cannot be wrong");

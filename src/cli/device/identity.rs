@@ -171,7 +171,7 @@ fn wire1(config: &Config, state: &State) -> wire1::Connect {
 }
 
 fn options(config: &Config) -> DeviceOptions {
-    DeviceOptions { tls13_only: config.wire == Wire::One, post_quantum: false }
+    DeviceOptions { tls13_only: config.wire == Wire::One, ..DeviceOptions::default() }
 }
 
 fn asked_at(url: &str) -> Result<String, Failure> {

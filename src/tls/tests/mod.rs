@@ -1,6 +1,7 @@
 //! Both sides of a TLS connection against each other, in memory.
 
 mod resumption;
+mod stock;
 
 use std::sync::Arc;
 
@@ -53,6 +54,10 @@ impl End {
         self.tls.read(ciphertext, &mut self.plaintext, &mut self.out)
     }
 
+    fn is_slim(&self) -> bool {
+        matches!(self.tls.side, Side::Slim(_))
+    }
+
     fn write(&mut self, plaintext: &[u8]) {
         self.tls.write(plaintext, &mut self.out).expect("the handshake is done");
     }
@@ -66,6 +71,22 @@ impl End {
         }
         Ok(status)
     }
+}
+
+/// Whose record layer each side has after the handshake: rustls', or our own.
+#[derive(Clone, Copy, Debug)]
+struct Sides {
+    server_slim: bool,
+    device_slim: bool,
+}
+
+impl Sides {
+    const ALL: [Sides; 4] = [
+        Sides { server_slim: false, device_slim: false },
+        Sides { server_slim: true, device_slim: false },
+        Sides { server_slim: false, device_slim: true },
+        Sides { server_slim: true, device_slim: true },
+    ];
 }
 
 struct Pair {
@@ -86,11 +107,31 @@ impl Pair {
     }
 
     fn trusting() -> Pair {
+        Pair::of(Sides { server_slim: false, device_slim: false })
+    }
+
+    /// Neither has said anything.
+    fn of(sides: Sides) -> Pair {
+        let Sides { server_slim, device_slim } = sides;
         let made = self_signed("push.example.org");
+        let server = ServerOptions { slim: server_slim, ..ServerOptions::default() };
+        let device = DeviceOptions { slim: device_slim, ..DeviceOptions::default() };
         Pair::new(
-            &server_config(&made.certificates(), &ServerOptions::default()),
-            &device_config(&made.trust(), DeviceOptions::default()).expect("valid"),
+            &server_config(&made.certificates(), &server),
+            &device_config(&made.trust(), device).expect("valid"),
         )
+    }
+
+    /// Both are what they will stay.
+    fn settled(sides: Sides) -> Pair {
+        let mut pair = Pair::of(sides);
+        pair.shake(usize::MAX).expect("both agree");
+        pair.exchange(usize::MAX);
+        pair.server.plaintext.clear();
+        pair.device.plaintext.clear();
+        assert_eq!(pair.server.is_slim(), sides.server_slim);
+        assert_eq!(pair.device.is_slim(), sides.device_slim);
+        pair
     }
 
     fn connected() -> Pair {
@@ -144,14 +185,18 @@ fn device_with(version: &'static SupportedProtocolVersion, trust: &Trust) -> Arc
 
 #[test]
 fn both_versions_carry_an_exchange_whatever_the_pieces() {
-    let server = server_config(&self_signed("push.example.org").certificates(), &ServerOptions::default());
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        for bytes in [1, 7, usize::MAX] {
-            let mut pair = Pair::new(&server, &device_of(version));
-            pair.shake(bytes).expect("both agree");
-            pair.exchange(bytes);
-            for end in [&pair.server, &pair.device] {
-                assert_eq!(end.tls.partial.capacity(), 0, "an idle connection keeps no buffer");
+    let certificates = self_signed("push.example.org").certificates();
+    for slim in [false, true] {
+        let server = server_config(&certificates, &ServerOptions { slim, ..ServerOptions::default() });
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for bytes in [1, 7, usize::MAX] {
+                let mut pair = Pair::new(&server, &device_of(version));
+                pair.shake(bytes).expect("both agree");
+                pair.exchange(bytes);
+                for end in [&pair.server, &pair.device] {
+                    assert_eq!(end.tls.partial.capacity(), 0, "an idle connection keeps no buffer");
+                }
+                assert_eq!(pair.server.is_slim(), slim && version.version == ProtocolVersion::TLSv1_3);
             }
         }
     }
@@ -160,7 +205,8 @@ fn both_versions_carry_an_exchange_whatever_the_pieces() {
 #[test]
 fn the_server_prefers_aes_128_and_x25519() {
     let pair = Pair::connected();
-    let Side::Server(connection) = &pair.server.tls.side else { unreachable!("it accepted") };
+    let Side::Server(whole) = &pair.server.tls.side else { unreachable!("it accepted") };
+    let connection = &whole.connection;
     assert_eq!(connection.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     let suite = connection.negotiated_cipher_suite().expect("agreed");
     assert_eq!(suite.suite(), rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -184,23 +230,33 @@ fn a_full_handshake_stays_small() {
 
 #[test]
 fn plaintext_right_behind_finished_comes_out() {
-    let mut pair = Pair::trusting();
-    pair.device.read(&mut []).expect("a first flight");
-    pair.server.read_from(&mut pair.device, usize::MAX).expect("agreed");
-    pair.device.read_from(&mut pair.server, usize::MAX).expect("agreed");
-    pair.device.write(b"connect");
-    pair.server.read_from(&mut pair.device, usize::MAX).expect("agreed");
-    assert_eq!(pair.server.plaintext, b"connect");
+    for sides in Sides::ALL {
+        for bytes in [1, 100, usize::MAX] {
+            let mut pair = Pair::of(sides);
+            pair.device.read(&mut []).expect("a first flight");
+            pair.server.read_from(&mut pair.device, bytes).expect("agreed");
+            pair.device.read_from(&mut pair.server, bytes).expect("agreed");
+            pair.device.write(b"con");
+            pair.device.write(b"nect");
+            pair.server.read_from(&mut pair.device, bytes).expect("agreed");
+            assert_eq!(pair.server.plaintext, b"connect", "{sides:?}");
+        }
+    }
 }
 
 #[test]
 fn large_writes_cross_in_many_records() {
-    let mut pair = Pair::connected();
     let large: Vec<u8> = (0..100_000u32).map(|number| number as u8).collect();
-    for bytes in [1_000, 20_000, usize::MAX] {
-        pair.server.write(&large);
-        pair.device.read_from(&mut pair.server, bytes).expect("intact");
-        assert_eq!(std::mem::take(&mut pair.device.plaintext), large);
+    for sides in Sides::ALL {
+        let mut pair = Pair::settled(sides);
+        for bytes in [1_000, 20_000, usize::MAX] {
+            pair.server.write(&large);
+            pair.device.read_from(&mut pair.server, bytes).expect("intact");
+            assert!(std::mem::take(&mut pair.device.plaintext) == large, "{sides:?}");
+            pair.device.write(&large);
+            pair.server.read_from(&mut pair.device, bytes).expect("intact");
+            assert!(std::mem::take(&mut pair.server.plaintext) == large, "{sides:?}");
+        }
     }
 }
 
@@ -214,16 +270,18 @@ fn a_write_before_the_end_of_the_handshake_is_refused() {
 
 #[test]
 fn a_write_while_a_record_is_partial_loses_nothing() {
-    let mut pair = Pair::connected();
-    pair.device.write(b"pong");
-    let mut sent = std::mem::take(&mut pair.device.out);
-    let (front, back) = sent.split_at_mut(9);
-    pair.server.read(front).expect("intact");
-    pair.server.write(b"ping");
-    pair.server.read(back).expect("intact");
-    assert_eq!(pair.server.plaintext, b"pong");
-    pair.device.read_from(&mut pair.server, usize::MAX).expect("intact");
-    assert_eq!(pair.device.plaintext, b"ping");
+    for sides in Sides::ALL {
+        let mut pair = Pair::settled(sides);
+        pair.device.write(b"pong");
+        let mut sent = std::mem::take(&mut pair.device.out);
+        let (front, back) = sent.split_at_mut(9);
+        pair.server.read(front).expect("intact");
+        pair.server.write(b"ping");
+        pair.server.read(back).expect("intact");
+        assert_eq!(pair.server.plaintext, b"pong");
+        pair.device.read_from(&mut pair.server, usize::MAX).expect("intact");
+        assert_eq!(pair.device.plaintext, b"ping");
+    }
 }
 
 #[test]
@@ -253,13 +311,17 @@ fn garbage_is_an_error_and_answered_by_an_alert() {
 
 #[test]
 fn a_damaged_record_is_answered_by_an_alert() {
-    let mut pair = Pair::connected();
-    pair.device.write(b"pong");
-    *pair.device.out.last_mut().expect("a record") ^= 1;
-    pair.server.read_from(&mut pair.device, usize::MAX).expect_err("damaged");
-    assert!(pair.server.plaintext.is_empty());
-    let error = pair.device.read_from(&mut pair.server, usize::MAX).expect_err("told so");
-    assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    for sides in Sides::ALL {
+        let mut pair = Pair::settled(sides);
+        pair.device.write(b"pong");
+        *pair.device.out.last_mut().expect("a record") ^= 1;
+        let error = pair.server.read_from(&mut pair.device, usize::MAX).expect_err("damaged");
+        assert!(error.to_string().starts_with("TLS: "), "{error}");
+        assert!(pair.server.plaintext.is_empty());
+        let error = pair.device.read_from(&mut pair.server, usize::MAX).expect_err("told so").to_string();
+        let told = if sides.device_slim { "alert 20" } else { "BadRecordMac" };
+        assert!(error.contains(told), "{sides:?}: {error}");
+    }
 }
 
 /// A ClientHello in fragments of one byte is legal, and rustls remembers places in it.
@@ -291,10 +353,11 @@ fn a_handshake_in_tiny_records_is_taken_or_refused_but_bounded() {
 #[test]
 fn damaged_handshakes_never_panic() {
     let made = self_signed("push.example.org");
-    let (server, device) = (
-        server_config(&made.certificates(), &ServerOptions::default()),
-        device_config(&made.trust(), DeviceOptions::default()).expect("valid"),
-    );
+    let slim = ServerOptions { slim: true, ..ServerOptions::default() };
+    let servers =
+        [&ServerOptions::default(), &slim].map(|options| server_config(&made.certificates(), options));
+    let device = device_config(&made.trust(), DeviceOptions { slim: true, ..DeviceOptions::default() });
+    let device = device.expect("valid");
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move |below: usize| {
         seed ^= seed << 13;
@@ -302,8 +365,8 @@ fn damaged_handshakes_never_panic() {
         seed ^= seed << 17;
         (seed % below as u64) as usize
     };
-    for _ in 0..300 {
-        let mut pair = Pair::new(&server, &device);
+    for round in 0..600 {
+        let mut pair = Pair::new(&servers[round % 2], &device);
         pair.device.read(&mut []).expect("a first flight");
         let Pair { mut server, mut device } = pair;
         let (mut reader, mut writer) = (&mut server, &mut device);
@@ -321,7 +384,11 @@ fn damaged_handshakes_never_panic() {
 
 #[test]
 fn either_side_can_close_and_nothing_comes_after() {
-    let mut pair = Pair::connected();
+    Sides::ALL.into_iter().for_each(close_both_ways);
+}
+
+fn close_both_ways(sides: Sides) {
+    let mut pair = Pair::settled(sides);
     pair.device.write(b"last");
     pair.device.tls.close(&mut pair.device.out);
     pair.device.out.extend(&[b'x'; 30_000]);
@@ -332,7 +399,7 @@ fn either_side_can_close_and_nothing_comes_after() {
 
     pair.server.write(b"goodbye");
     pair.server.tls.close(&mut pair.server.out);
-    let mut other = Pair::connected();
+    let mut other = Pair::settled(sides);
     other.server.write(b"goodbye");
     other.server.tls.close(&mut other.server.out);
     assert_eq!(pair.server.out.len(), other.server.out.len(), "closing answers a close");
@@ -343,14 +410,16 @@ fn either_side_can_close_and_nothing_comes_after() {
 
 #[test]
 fn garbage_after_the_own_end_is_ignored() {
-    let mut pair = Pair::connected();
-    pair.server.tls.close(&mut pair.server.out);
-    let sent = pair.server.out.len();
-    let status = pair.server.read(&mut b"garbage".to_vec()).expect("ignored");
-    assert_eq!(status, Status { peer_closed: false });
-    pair.server.tls.close(&mut pair.server.out);
-    assert_eq!(pair.server.out.len(), sent, "there is one close_notify");
-    assert!(matches!(pair.server.tls.write(b"x", &mut pair.server.out), Err(TlsError::Over)));
+    for sides in Sides::ALL {
+        let mut pair = Pair::settled(sides);
+        pair.server.tls.close(&mut pair.server.out);
+        let sent = pair.server.out.len();
+        let status = pair.server.read(&mut b"garbage".to_vec()).expect("ignored");
+        assert_eq!(status, Status { peer_closed: false });
+        pair.server.tls.close(&mut pair.server.out);
+        assert_eq!(pair.server.out.len(), sent, "there is one close_notify");
+        assert!(matches!(pair.server.tls.write(b"x", &mut pair.server.out), Err(TlsError::Over)));
+    }
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl World {
         let mut pair = Pair::new(&self.server, &self.device);
         let bytes = pair.shake_counting(usize::MAX).expect("both agree");
         pair.exchange(usize::MAX);
-        let Side::Server(connection) = &pair.server.tls.side else { unreachable!("it accepted") };
+        let Side::Server(whole) = &pair.server.tls.side else { unreachable!("it accepted") };
+        let connection = &whole.connection;
         (connection.handshake_kind().expect("done"), bytes)
     }
 
@@ -196,7 +197,8 @@ fn post_quantum_costs_two_kilobytes_where_both_want_it() {
         let device = device_config(&made.trust(), device).expect("valid");
         let mut pair = Pair::new(&server_config(&made.certificates(), &server), &device);
         let bytes = pair.shake_counting(usize::MAX).expect("both agree");
-        let Side::Server(connection) = &pair.server.tls.side else { unreachable!("it accepted") };
+        let Side::Server(whole) = &pair.server.tls.side else { unreachable!("it accepted") };
+        let connection = &whole.connection;
         (connection.negotiated_key_exchange_group().expect("agreed").name(), bytes)
     };
     let (group, plain) = shake(true, false);
@@ -206,4 +208,24 @@ fn post_quantum_costs_two_kilobytes_where_both_want_it() {
     assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
     let extra = bytes - plain;
     assert!((2_200..2_500).contains(&extra), "{extra}");
+}
+
+#[test]
+fn a_slim_device_resumes_with_the_ticket_that_came_before() {
+    let made = self_signed("push.example.org");
+    let certificates = made.certificates();
+    let tickets = Tickets::new(&TicketKeys::new(NOW, &mut counter()), certificates.clone());
+    let server = ServerOptions { tickets: Some(tickets), slim: true, ..ServerOptions::default() };
+    let server = server_config(&certificates, &server);
+    let device = DeviceOptions { slim: true, ..DeviceOptions::default() };
+    let device = device_config(&made.trust(), device).expect("valid");
+    let resumed = [(); 3].map(|()| {
+        let mut pair = Pair::new(&server, &device);
+        pair.shake(usize::MAX).expect("both agree");
+        pair.exchange(usize::MAX);
+        assert!(pair.server.is_slim() && pair.device.is_slim());
+        assert_eq!(pair.server.tls.is_resumed(), pair.device.tls.is_resumed());
+        pair.device.tls.is_resumed()
+    });
+    assert_eq!(resumed, [false, true, true]);
 }
