@@ -153,12 +153,15 @@ impl Slim {
                         is_update_owed |= update.is_requested;
                     }
                 }
-                (ALERT, [_, CLOSE_NOTIFY]) => {
+                (ALERT, [WARNING | FATAL, CLOSE_NOTIFY]) => {
                     progress.is_closed = true;
                     break;
                 }
                 (ALERT, [WARNING, USER_CANCELED]) => {}
-                (ALERT, [_, description]) => return Err(RecordError::AlertReceived(*description)),
+                (ALERT, [WARNING | FATAL, description]) => {
+                    return Err(RecordError::AlertReceived(*description));
+                }
+                (ALERT, [_, _]) => return Err(RecordError::IllegalParameter),
                 (ALERT, _) => return Err(RecordError::Decode),
                 _ => return Err(RecordError::UnexpectedMessage),
             }

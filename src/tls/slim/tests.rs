@@ -215,6 +215,10 @@ fn alerts_end_the_connection_and_are_not_answered() {
         let long = case.sealed(ALERT, &[FATAL, CLOSE_NOTIFY, 0]);
         case.assert_refused(long, RecordError::Decode, 50);
     });
+    each(|mut case| {
+        let odd = case.sealed(ALERT, &[3, CLOSE_NOTIFY]);
+        case.assert_refused(odd, RecordError::IllegalParameter, 47);
+    });
 }
 
 #[test]
