@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use log::{info, warn};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -85,6 +86,7 @@ fn check(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
 
 fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(), Failure> {
     logging::start();
+    forbid_core_dumps();
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -108,6 +110,14 @@ fn serve(config: Config, around: &Surroundings, trust_clock: bool) -> Result<(),
     server.wait().map_err(|error| failed("stopped", &error))?;
     info!("stopped");
     Ok(())
+}
+
+/// The server's memory is full of secrets.
+fn forbid_core_dumps() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        warn!("core dumps cannot be forbidden: {error}");
+    }
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Failure {

@@ -57,6 +57,16 @@ fn sigterm_and_sigint_stop_it_with_status_0() {
     }
 }
 
+/// A dump would hold the keys of everybody.
+#[test]
+fn it_leaves_no_core_dump() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.process.id())).expect("it runs");
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).expect("Linux says it");
+    assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
+}
+
 /// Operators and tools rely on these texts and their order.
 #[test]
 fn the_log_tells_of_listening_and_of_each_session() {
