@@ -10,7 +10,8 @@
 //! slot width    40.96 s   640 ms    10 ms
 //! ```
 //!
-//! A deadline never fires early, and at most one tick late after the caller looks.
+//! A deadline never fires early, and at most one tick late after the caller looks and has made all moves.
+//! When a slot of many is entered they sink some at a time, as many as the caller has time for.
 
 use std::time::Duration;
 
@@ -31,12 +32,15 @@ const NONE: u32 = u32::MAX;
 /// At most one deadline for each key; keys are small dense numbers.
 ///
 /// Drive it by [`Wheel::set`] and [`Wheel::cancel`]; look again at [`Wheel::next`], and then call
-/// [`Wheel::expire`] until it returns `None`.
+/// [`Wheel::expire`] until it returns `None`. Each of these takes constant time, but for the moves that
+/// [`Wheel::expire`] is allowed.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     /// Every deadline before this tick has been returned.
     current: u64,
     levels: [Level; LEVELS],
+    /// The slot that the current tick has entered and not all have left. Time stands still until they have.
+    sinking: Option<(usize, usize)>,
     entries: Vec<Entry>,
 }
 
@@ -63,7 +67,7 @@ impl Wheel {
     /// An empty wheel.
     pub(crate) fn new() -> Wheel {
         let level = Level { occupied: 0, heads: [NONE; SLOTS] };
-        Wheel { current: 0, levels: [level; LEVELS], entries: Vec::new() }
+        Wheel { current: 0, levels: [level; LEVELS], sinking: None, entries: Vec::new() }
     }
 
     /// Gives `key` this deadline in place of any it had.
@@ -90,8 +94,9 @@ impl Wheel {
         Some(Monotonic(Duration::from_millis(self.slot_start(level, slot) * TICK_MS)))
     }
 
-    /// A key whose deadline has passed; its deadline is gone.
-    pub(crate) fn expire(&mut self, now: Monotonic) -> Option<u32> {
+    /// A key whose deadline has passed; its deadline is gone. None if there is no more, or if all `moves` have
+    /// been made, each of which takes one key a level down: then more may be due.
+    pub(crate) fn expire(&mut self, now: Monotonic, moves: &mut usize) -> Option<u32> {
         let reached = last_tick_at_or_before(now);
         while let Some((level, slot)) = self.first_occupied() {
             let start = self.slot_start(level, slot);
@@ -99,31 +104,42 @@ impl Wheel {
                 break;
             }
             self.current = start;
-            let head = self.levels[level].heads[slot];
             if level == 0 {
+                let head = self.levels[level].heads[slot];
                 self.unlink(head);
                 return Some(head);
             }
-            self.sink(head);
+            self.sink(level, slot, moves);
+            if self.sinking.is_some() {
+                return None;
+            }
         }
         self.current = self.current.max(reached.min(TICK_MAX));
         None
     }
 
-    /// Moves the whole list that starts with `head` to lower levels, as the current tick has entered its slot.
-    fn sink(&mut self, head: u32) {
-        let mut key = head;
-        while key != NONE {
-            let Entry { due, after, .. } = self.entries[key as usize];
+    /// Moves the keys of a slot that the current tick has entered to lower levels.
+    fn sink(&mut self, level: usize, slot: usize, moves: &mut usize) {
+        self.sinking = Some((level, slot));
+        while self.levels[level].heads[slot] != NONE {
+            if *moves == 0 {
+                return;
+            }
+            *moves -= 1;
+            let key = self.levels[level].heads[slot];
+            let Entry { due, .. } = self.entries[key as usize];
             self.unlink(key);
             self.link(key, due);
-            key = after;
         }
+        self.sinking = None;
     }
 
     /// The slot that the current tick reaches first. No slot before the current one is occupied on
-    /// any level, and a lower level's slots all come before a higher one's.
+    /// any level, and a lower level's slots all come before a higher one's, but for one that is sinking.
     fn first_occupied(&self) -> Option<(usize, usize)> {
+        if self.sinking.is_some() {
+            return self.sinking;
+        }
         let level = self.levels.iter().position(|level| level.occupied != 0)?;
         Some((level, self.levels[level].occupied.trailing_zeros() as usize))
     }
@@ -189,7 +205,8 @@ mod tests {
     }
 
     fn expired(wheel: &mut Wheel, now: Monotonic) -> Vec<u32> {
-        let mut keys: Vec<u32> = std::iter::from_fn(|| wheel.expire(now)).collect();
+        let mut moves = usize::MAX;
+        let mut keys: Vec<u32> = std::iter::from_fn(|| wheel.expire(now, &mut moves)).collect();
         keys.sort_unstable();
         keys
     }
@@ -209,7 +226,7 @@ mod tests {
     #[test]
     fn a_deadline_in_the_past_fires_at_once() {
         let mut wheel = Wheel::new();
-        assert_eq!(wheel.expire(at(60_000)), None);
+        assert_eq!(wheel.expire(at(60_000), &mut 0), None);
         wheel.set(0, at(5));
         assert_eq!(wheel.next(), Some(at(60_000)));
         assert_eq!(expired(&mut wheel, at(60_000)), [0]);
@@ -235,6 +252,42 @@ mod tests {
         wheel.set(0, Monotonic(Duration::MAX));
         assert!(expired(&mut wheel, at(10 * TICK_MS * TICK_MAX / 11)).is_empty());
         assert!(wheel.next().is_some());
+    }
+
+    #[test]
+    fn a_million_deadlines_sink_as_many_at_a_time_as_there_is_time_for() {
+        const KEYS: u32 = 1_000_000;
+        let mut wheel = Wheel::new();
+        for key in 0..KEYS {
+            // All in one slot of the third level.
+            wheel.set(key, at(3_600_000 + u64::from(key % 100)));
+        }
+        let (mut turns, mut fired) = (0, 0);
+        while wheel.next().is_some() {
+            let mut moves = 10_000;
+            while wheel.expire(at(3_600_200), &mut moves).is_some() {
+                fired += 1;
+            }
+            turns += 1;
+        }
+        assert_eq!(fired, KEYS);
+        assert!(turns >= 2 * KEYS / 10_000, "each sinks several times: {turns}");
+    }
+
+    #[test]
+    fn what_is_set_and_cancelled_while_others_sink_counts() {
+        let mut wheel = Wheel::new();
+        for key in 0..10 {
+            wheel.set(key, at(90_000 + u64::from(key)));
+        }
+        let now = at(90_000 + 5_000);
+        assert_eq!(wheel.expire(now, &mut 3), None, "no move is left");
+        assert!(wheel.next().expect("more is due") <= now);
+        (0..10).step_by(2).for_each(|key| wheel.cancel(key));
+        wheel.set(20, at(1));
+        wheel.set(21, at(200_000));
+        assert_eq!(expired(&mut wheel, now), [1, 3, 5, 7, 9, 20]);
+        assert_eq!(expired(&mut wheel, at(200_000)), [21]);
     }
 
     /// Any order of setting, cancelling and time passing gives what a sorted map gives.
@@ -263,12 +316,15 @@ mod tests {
                 }
                 _ => {
                     now += random(reach.min(5_000));
-                    let due: Vec<u32> = expired(&mut wheel, at(now));
+                    // Sometimes not all at once, with all that may happen in between.
+                    let is_whole = random(2) == 0;
+                    let mut moves = if is_whole { usize::MAX } else { random(20) as usize };
+                    let due: Vec<u32> = std::iter::from_fn(|| wheel.expire(at(now), &mut moves)).collect();
                     for key in &due {
                         let time = model.remove(key).expect("it was set");
                         assert!(time <= now, "step {step}: key {key} of {time} fired early at {now}");
                     }
-                    let late = model.iter().find(|&(_, &time)| time + TICK_MS <= now);
+                    let late = model.iter().find(|&(_, &time)| is_whole && time + TICK_MS <= now);
                     assert_eq!(late, None, "step {step}: late at {now}");
                 }
             }
