@@ -3,6 +3,7 @@
 
 mod broadcasts;
 mod delivery;
+mod images;
 #[cfg(test)]
 mod tests;
 mod wheel;
@@ -16,6 +17,7 @@ use log::info;
 
 use self::broadcasts::{Broadcasts, Next};
 use self::delivery::{Acked, Arrived, Delivery};
+use self::images::Images;
 use self::wheel::Wheel;
 use crate::base::{ChannelId, CodeSecret, DeviceId, Monotonic, Now, SessionId, ShardId};
 use crate::protocol::wire1::{Enrolled, Outcome, Reason, Receipt};
@@ -112,6 +114,7 @@ pub struct Broker {
     waiting: HashMap<SessionId, SessionKey>,
     deadlines: Wheel,
     broadcasts: Broadcasts,
+    images: Images,
     /// The first slot that has not been looked at since the channel last changed.
     fan_out: usize,
     actions: VecDeque<Action>,
@@ -144,6 +147,7 @@ impl Broker {
             waiting: HashMap::new(),
             deadlines: Wheel::new(),
             broadcasts: Broadcasts::new(&channel),
+            images: Images::default(),
             fan_out: 0,
             actions: VecDeque::new(),
             counts: Counts::default(),
@@ -382,10 +386,11 @@ impl Broker {
             self.handle_end(earlier, EndReason::Terminated, now);
         }
         let level = levels.get(&ChannelId::SYSTEM).copied().unwrap_or_default();
+        let image = self.images.shared(&image);
         let slot = self.slot(key).expect("its session has just been served");
         info!("session({}) registered {device}", slot.id);
         slot.session.accept(now);
-        slot.delivery = Some(Box::new(Delivery::new(device.clone(), image.into(), level, least)));
+        slot.delivery = Some(Box::new(Delivery::new(device.clone(), image, level, least)));
         // Before the first page is asked for, so that none of these is in it.
         if !stored.is_empty() {
             self.actions.push_back(Action::Command(Command::Stored { device, ids: stored }));

@@ -211,6 +211,12 @@ mod tests {
         keys
     }
 
+    /// Each device has one.
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 24);
+    }
+
     #[test]
     fn a_deadline_fires_once_and_never_early() {
         let mut wheel = Wheel::new();

@@ -505,3 +505,14 @@ fn end_reason(fault: &Fault) -> EndReason {
 fn transport(problem: &dyn fmt::Display) -> EndReason {
     EndReason::Transport(problem.to_string().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each device has one.
+    #[test]
+    fn what_a_loop_keeps_of_a_connection_is_small() {
+        assert!(size_of::<Entry<Phase>>() <= 136, "{}", size_of::<Entry<Phase>>());
+    }
+}

@@ -60,6 +60,13 @@ enum State {
 #[derive(Debug)]
 struct Rim {
     options: Arc<Options>,
+    /// None while there are none, as in each session that waits.
+    words: Option<Box<Words>>,
+}
+
+/// What the owner has not taken out.
+#[derive(Debug, Default)]
+struct Words {
     outgoing: VecDeque<Bytes>,
     events: VecDeque<Event>,
 }
@@ -157,7 +164,7 @@ impl Session {
     pub fn new(now: Monotonic, options: &Arc<Options>) -> Session {
         Session {
             state: State::AwaitVersion { deadline: now + options.exchange_timeout },
-            rim: Rim { options: Arc::clone(options), outgoing: VecDeque::new(), events: VecDeque::new() },
+            rim: Rim { options: Arc::clone(options), words: None },
         }
     }
 
@@ -318,23 +325,16 @@ impl Session {
 
     /// What is to be sent next.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        let next = self.rim.outgoing.pop_front();
-        if self.rim.outgoing.is_empty() {
-            self.rim.outgoing = VecDeque::new();
-        }
-        next
+        self.rim.take(|words| words.outgoing.pop_front())
     }
 
     /// What the owner has to know next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = self.rim.events.pop_front() {
-            return Some(event);
-        }
-        self.rim.events = VecDeque::new();
-        match &mut self.state {
+        let event = self.rim.take(|words| words.events.pop_front());
+        event.or_else(|| match &mut self.state {
             State::Ended { untold } => untold.take().map(Event::Ended),
             _ => None,
-        }
+        })
     }
 
     /// What is spoken; none before the device has said so, and after the end.
@@ -367,13 +367,15 @@ impl Session {
             return;
         }
         // A device that is gone before the owner has heard of it need not be announced.
-        self.rim.events.retain(|event| !matches!(event, Event::Connect(_) | Event::Enrol(_)));
+        if let Some(words) = &mut self.rim.words {
+            words.events.retain(|event| !matches!(event, Event::Connect(_) | Event::Enrol(_)));
+        }
         self.state = State::Ended { untold: Some(reason) };
     }
 
     #[cfg(test)]
     fn buffered_bytes(&self) -> usize {
-        let rim = self.rim.outgoing.capacity() + self.rim.events.capacity();
+        let rim = self.rim.words.as_ref().map_or(0, |_| size_of::<Words>());
         match &self.state {
             State::Wire0(conversation) => rim + conversation.buffered_bytes(),
             State::Wire1(conversation) => rim + conversation.buffered_bytes(),
@@ -384,14 +386,24 @@ impl Session {
 
 impl Rim {
     fn send(&mut self, frame: Bytes) {
-        self.outgoing.push_back(frame);
+        self.words.get_or_insert_default().outgoing.push_back(frame);
     }
 
     fn tell(&mut self, event: Event) {
-        self.events.push_back(event);
+        self.words.get_or_insert_default().events.push_back(event);
+    }
+
+    /// Takes something out; the last leaves nothing behind.
+    fn take<T>(&mut self, take: impl FnOnce(&mut Words) -> Option<T>) -> Option<T> {
+        let taken = take(self.words.as_mut()?);
+        if self.is_empty() {
+            self.words = None;
+        }
+        taken
     }
 
     fn is_empty(&self) -> bool {
-        self.outgoing.is_empty() && self.events.is_empty()
+        let is_empty = |words: &Words| words.outgoing.is_empty() && words.events.is_empty();
+        self.words.as_deref().is_none_or(is_empty)
     }
 }

@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_session_is_small_and_an_idle_one_holds_no_buffer() {
-        assert!(size_of::<Session>() <= 144, "{} bytes", size_of::<Session>());
+        assert!(size_of::<Session>() <= 80, "{} bytes", size_of::<Session>());
         let mut session = awaiting_pong();
         session.handle_bytes(&frame(PONG)[..5], NOW);
         session.handle_bytes(&frame(PONG)[5..], NOW);

@@ -75,18 +75,20 @@ struct Open {
     silence_max: Duration,
     /// When it has been silent for too long.
     heard_by: Monotonic,
-    /// When the next ack is overdue, while anything is in flight.
-    acked_by: Option<Monotonic>,
     window: usize,
-    in_flight: InFlight,
+    /// None if nothing is, as for each device that waits.
+    in_flight: Option<Box<InFlight>>,
     apps: Apps,
 }
 
-/// The bytes of each delivery that is not acked, oldest first.
-#[derive(Debug, Default)]
+/// What is not acked.
+#[derive(Debug)]
 struct InFlight {
+    /// The bytes of each delivery, oldest first.
     deliveries: VecDeque<u32>,
     bytes: usize,
+    /// When the next ack is overdue.
+    acked_by: Monotonic,
 }
 
 /// The apps that the device knows by number. The number that was given longest ago is given next.
@@ -169,9 +171,8 @@ impl Conversation {
             connacked: now.monotonic,
             silence_max,
             heard_by: now.monotonic + silence_max,
-            acked_by: None,
             window,
-            in_flight: InFlight::default(),
+            in_flight: None,
             apps: Apps::default(),
         }));
     }
@@ -238,7 +239,10 @@ impl Conversation {
             | State::AwaitAccept { deadline, .. }
             | State::AwaitEnrolment { deadline }
             | State::Enrolled { deadline } => *deadline,
-            State::Open(open) => open.acked_by.map_or(open.heard_by, |by| by.min(open.heard_by)),
+            State::Open(open) => {
+                let acked_by = open.in_flight.as_ref().map(|in_flight| in_flight.acked_by);
+                acked_by.map_or(open.heard_by, |by| by.min(open.heard_by))
+            }
         }
     }
 
@@ -279,22 +283,34 @@ impl Open {
     }
 
     fn acked(&mut self, count: u64, rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
-        let count = usize::try_from(count).ok().filter(|count| self.in_flight.ack(*count));
-        rim.tell(Event::Acked(count.ok_or(ProtocolError::BadAck)?));
-        let is_empty = self.in_flight.deliveries.is_empty();
-        self.acked_by = (!is_empty).then(|| now + rim.options.exchange_timeout);
+        let (deliveries, _) = self.load();
+        let count = usize::try_from(count).ok().filter(|count| *count <= deliveries);
+        let count = count.ok_or(ProtocolError::BadAck)?;
+        if count == deliveries {
+            self.in_flight = None;
+        } else if let Some(in_flight) = &mut self.in_flight {
+            in_flight.ack(count);
+            in_flight.acked_by = now + rim.options.exchange_timeout;
+        }
+        rim.tell(Event::Acked(count));
         Ok(())
     }
 
+    /// How many deliveries and bytes are in flight.
+    fn load(&self) -> (usize, usize) {
+        self.in_flight.as_ref().map_or((0, 0), |in_flight| (in_flight.deliveries.len(), in_flight.bytes))
+    }
+
     fn room(&self) -> usize {
-        if self.in_flight.bytes >= WINDOW_BYTES_MAX {
-            return 0;
+        match self.load() {
+            (_, WINDOW_BYTES_MAX..) => 0,
+            (deliveries, _) => self.window - deliveries,
         }
-        self.window - self.in_flight.deliveries.len()
     }
 
     fn has_room_for_page(&self) -> bool {
-        self.room() >= self.window.div_ceil(2) && self.in_flight.bytes <= WINDOW_BYTES_MAX / 2
+        let (_, bytes) = self.load();
+        self.room() >= self.window.div_ceil(2) && bytes <= WINDOW_BYTES_MAX / 2
     }
 
     /// Adds the message, behind its app if the device does not know that, unless the window is full.
@@ -318,8 +334,9 @@ impl Open {
     }
 
     fn sent(&mut self, bytes: usize, rim: &Rim, now: Monotonic) {
-        self.in_flight.push(bytes);
-        self.acked_by.get_or_insert(now + rim.options.exchange_timeout);
+        let acked_by = now + rim.options.exchange_timeout;
+        let none = || Box::new(InFlight { deliveries: VecDeque::new(), bytes: 0, acked_by });
+        self.in_flight.get_or_insert_with(none).push(bytes);
     }
 }
 
@@ -329,16 +346,9 @@ impl InFlight {
         self.bytes += bytes;
     }
 
-    /// Drops the so many oldest; whether there were so many.
-    fn ack(&mut self, count: usize) -> bool {
-        if count > self.deliveries.len() {
-            return false;
-        }
+    /// Drops the so many oldest.
+    fn ack(&mut self, count: usize) {
         self.bytes -= self.deliveries.drain(..count).map(|bytes| bytes as usize).sum::<usize>();
-        if self.deliveries.is_empty() {
-            self.deliveries = VecDeque::new();
-        }
-        true
     }
 }
 
@@ -401,5 +411,16 @@ impl From<Connect> for Introduction {
         let unknown = Introduction::new(device_id);
         let image = if image.is_empty() { unknown.image } else { image };
         Introduction { device: unknown.device, credential, image, levels, least, stored }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each device has one.
+    #[test]
+    fn what_is_kept_of_a_device_is_small() {
+        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
     }
 }
