@@ -12,7 +12,7 @@ use lomiri_push::session::device::{Event, Options as DeviceSide};
 use lomiri_push::store::{DurableQueue, Memory};
 use lomiri_push::tls::{
     Certificates, ClientConfig, DeviceOptions, ServerName, ServerOptions, TicketKeys, Tickets, Trust,
-    device_config, server_config,
+    Versions, device_config, server_config,
 };
 use lomiri_push::{api, queue, session};
 
@@ -129,7 +129,8 @@ impl Bench {
 
     /// A device without tickets.
     fn tls(&self, wire: Wire) -> Arc<ClientConfig> {
-        let options = DeviceOptions { tls13_only: wire == Wire::One, ..DeviceOptions::default() };
+        let versions = if wire == Wire::One { Versions::Tls13 } else { Versions::Both };
+        let options = DeviceOptions { versions, ..DeviceOptions::default() };
         device_config(&self.trust, options).expect("made to fit")
     }
 

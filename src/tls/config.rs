@@ -8,10 +8,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::pem;
 use rustls::server::NoServerSessionStorage;
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ServerConfig, SupportedCipherSuite};
 
 use super::certificates::Certificates;
+use super::shared_tickets::SharedTickets;
 use super::tickets::Tickets;
 use super::trust::Trust;
 
@@ -64,11 +65,37 @@ pub struct ServerOptions {
     pub slim: bool,
 }
 
+/// Which versions of TLS a device offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Both,
+    /// TLS 1.2 alone, as old phones do.
+    Tls12,
+    /// TLS 1.3 alone, as wire 1 wants it, in fewer bytes.
+    Tls13,
+}
+
+/// By what a device resumes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resuming {
+    /// By tickets of its own.
+    #[default]
+    Own,
+    /// By so many tickets that all share who use this configuration.
+    Shared(usize),
+    /// Not at all: each connect is a full handshake.
+    Never,
+}
+
 /// What a device may choose beside its trust.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeviceOptions {
-    /// Offers TLS 1.3 alone, as wire 1 wants it, in fewer bytes.
-    pub tls13_only: bool,
+    /// What it offers.
+    pub versions: Versions,
+    /// How it comes back.
+    pub resuming: Resuming,
     /// Offers X25519MLKEM768 first.
     pub post_quantum: bool,
     /// Keeps little of a connection of TLS 1.3 once the server has sent something. For programs that hold very many.
@@ -96,9 +123,13 @@ pub fn server_config(certificates: &Arc<Certificates>, options: &ServerOptions) 
 }
 
 /// What a device speaks: TLS 1.3, and 1.2 where it may, servers believed as `trust` says. With TLS 1.3
-/// it resumes where the server gives tickets: it keeps them in memory, and uses each once.
+/// it resumes, if it may, where the server gives tickets: it keeps them in memory, and uses each once.
 pub fn device_config(trust: &Trust, options: DeviceOptions) -> Result<Arc<ClientConfig>, ConfigError> {
-    let versions = if options.tls13_only { &[&TLS13][..] } else { rustls::ALL_VERSIONS };
+    let versions = match options.versions {
+        Versions::Both => rustls::ALL_VERSIONS,
+        Versions::Tls12 => &[&TLS12],
+        Versions::Tls13 => &[&TLS13],
+    };
     let provider = provider_with(options.post_quantum);
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
@@ -107,8 +138,12 @@ pub fn device_config(trust: &Trust, options: DeviceOptions) -> Result<Arc<Client
         .with_custom_certificate_verifier(trust.verifier(&provider)?)
         .with_no_client_auth();
     config.enable_secret_extraction = options.slim;
-    config.resumption =
-        Resumption::in_memory_sessions(SERVERS_MAX).tls12_resumption(Tls12Resumption::Disabled);
+    let resumption = match options.resuming {
+        Resuming::Own => Resumption::in_memory_sessions(SERVERS_MAX),
+        Resuming::Shared(tickets_max) => Resumption::store(Arc::new(SharedTickets::new(tickets_max))),
+        Resuming::Never => Resumption::disabled(),
+    };
+    config.resumption = resumption.tls12_resumption(Tls12Resumption::Disabled);
     Ok(Arc::new(config))
 }
 

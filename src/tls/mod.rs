@@ -4,6 +4,7 @@
 mod certificates;
 mod config;
 mod connection;
+mod shared_tickets;
 mod slim;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,9 @@ mod tickets;
 mod trust;
 
 pub use certificates::Certificates;
-pub use config::{ConfigError, DeviceOptions, ServerOptions, device_config, server_config};
+pub use config::{
+    ConfigError, DeviceOptions, Resuming, ServerOptions, Versions, device_config, server_config,
+};
 pub use connection::{Status, Tls, TlsError};
 pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};

@@ -21,7 +21,7 @@ use crate::device::lifeline::Lifeline;
 use crate::device::{Connection, Server};
 use crate::protocol::{wire0, wire1};
 use crate::session::device::{Event, Options, Session};
-use crate::tls::DeviceOptions;
+use crate::tls::{DeviceOptions, Versions};
 
 /// How long a device stays silent that learns nothing: less than most NATs forget in.
 const KEEPALIVE_DEFAULT: Duration = Duration::from_secs(240);
@@ -75,8 +75,8 @@ pub struct Arguments {
 /// Stays connected until the session ends, the count is reached or a signal comes.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start();
-    let tls =
-        DeviceOptions { tls13_only: arguments.wire == 1, post_quantum: arguments.post_quantum, slim: false };
+    let versions = if arguments.wire == 1 { Versions::Tls13 } else { Versions::Both };
+    let tls = DeviceOptions { versions, post_quantum: arguments.post_quantum, ..DeviceOptions::default() };
     let who = arguments.who.read(tls)?;
     let mut printer = Printer::new(arguments.json, arguments.count);
     let stop = match arguments.reconnect {

@@ -14,7 +14,7 @@ use crate::protocol::enrolment_code::{EnrolmentCode, ServerAddress};
 use crate::protocol::wire1::{Enrolled, Reason};
 use crate::session::EndReason;
 use crate::session::device::{Connect, Event, Options};
-use crate::tls::{DeviceOptions, ServerName, Trust, device_config};
+use crate::tls::{DeviceOptions, ServerName, Trust, Versions, device_config};
 
 /// Longest line of standard input that is looked at, in bytes: some times the longest code.
 const CODE_LINE_BYTES_MAX: u64 = 4096;
@@ -88,7 +88,7 @@ fn trade(
     server: &ServerAddress,
     name: &str,
 ) -> Result<(Enrolled, Connection), Failure> {
-    let options = DeviceOptions { tls13_only: true, ..DeviceOptions::default() };
+    let options = DeviceOptions { versions: Versions::Tls13, ..DeviceOptions::default() };
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| Failure::Usage(format!("no certificate can be for `{name}`, which the code names")))?;
     let tls = device_config(&Trust::Pin(code.pin), options).expect("a pin cannot be wrong");

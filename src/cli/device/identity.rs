@@ -15,7 +15,7 @@ use crate::device::{Server, authorities, machine};
 use crate::http::{Api, Url};
 use crate::protocol::enrolment_code::ServerAddress;
 use crate::protocol::{wire0, wire1};
-use crate::tls::{DeviceOptions, ServerName, Trust, device_config};
+use crate::tls::{DeviceOptions, ServerName, Trust, Versions, device_config};
 
 /// The file of the apps' tokens in the state folder.
 const TOKENS_FILE: &str = "tokens.json";
@@ -171,7 +171,10 @@ fn wire1(config: &Config, state: &State) -> wire1::Connect {
 }
 
 fn options(config: &Config) -> DeviceOptions {
-    DeviceOptions { tls13_only: config.wire == Wire::One, ..DeviceOptions::default() }
+    DeviceOptions {
+        versions: if config.wire == Wire::One { Versions::Tls13 } else { Versions::Both },
+        ..DeviceOptions::default()
+    }
 }
 
 fn asked_at(url: &str) -> Result<String, Failure> {
