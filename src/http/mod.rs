@@ -15,7 +15,7 @@ use url::UrlError;
 
 use crate::tls::{ClientConfig, DeviceOptions, TlsError, Trust, device_config};
 
-use answer::Answer;
+pub use answer::Answer;
 pub use url::Url;
 
 /// How long all of it may take: reaching the server, asking and being answered. A person waits.

@@ -8,7 +8,7 @@ use crate::protocol::enrolment_code::ServerAddress;
 use crate::tls::ServerName;
 
 /// The base of an API. Its parts can stand in a request as they are.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Url {
     is_secure: bool,
     /// As the text has it, with the port only if it was given.
@@ -69,13 +69,20 @@ impl Url {
         self.name.clone()
     }
 
-    /// All that is sent for `request`.
+    /// All that is sent for `request`, if it is the only one on its connection.
     pub fn head_and_body(&self, request: &Request<'_>) -> String {
+        self.written(request, "Connection: close\r\n")
+    }
+
+    /// All that is sent for `request`, if others may follow.
+    pub fn on_kept_connection(&self, request: &Request<'_>) -> String {
+        self.written(request, "")
+    }
+
+    fn written(&self, request: &Request<'_>, connection: &str) -> String {
         let Request { method, path, bearer, body } = request;
-        let mut text = format!(
-            "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
-            self.path, self.authority
-        );
+        let mut text =
+            format!("{method} {}{path} HTTP/1.1\r\nHost: {}\r\n{connection}", self.path, self.authority);
         if let Some(bearer) = bearer {
             write!(text, "Authorization: Bearer {bearer}\r\n").expect("a string takes all");
         }
