@@ -28,4 +28,6 @@ pub mod service;
 pub mod session;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "swarm")]
+pub mod swarm;
 pub mod tls;

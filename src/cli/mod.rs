@@ -28,6 +28,8 @@ mod registration;
 mod serve;
 #[cfg(feature = "device")]
 mod state_folder;
+#[cfg(feature = "swarm")]
+mod swarm;
 #[cfg(feature = "server")]
 mod ticket_keys;
 
@@ -73,6 +75,8 @@ enum Command {
     Unregister(registration::Unregister),
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
+    #[cfg(feature = "swarm")]
+    Swarm(Box<swarm::Arguments>),
 }
 
 /// Why a command did not do what it was asked to.
@@ -85,6 +89,9 @@ enum Failure {
     /// The same, and whoever asked has been told.
     #[cfg(feature = "device")]
     Told,
+    /// It was stopped by Ctrl-C, and whoever did that has been told what was done by then. Exit status 130.
+    #[cfg(feature = "swarm")]
+    Interrupted,
 }
 
 /// Runs the command that the arguments name. Exit status: 0 if all went well, 1 if not, 2 if the
@@ -115,6 +122,8 @@ pub fn run() -> ExitCode {
         Command::Unregister(arguments) => arguments.run(),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(arguments),
+        #[cfg(feature = "swarm")]
+        Command::Swarm(arguments) => swarm::run(*arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -149,6 +158,8 @@ impl Failure {
             Failure::Run(line) => (Some(line), 1),
             #[cfg(feature = "device")]
             Failure::Told => (None, 1),
+            #[cfg(feature = "swarm")]
+            Failure::Interrupted => (None, 130),
         };
         if let Some(line) = line {
             // Nobody may be left to read it; the exit status still tells.

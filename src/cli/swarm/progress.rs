@@ -1,0 +1,37 @@
+//! The bar that shows how far a swarm is: on stderr, for terminals.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::swarm::Progress;
+
+/// One bar for one phase after the other.
+pub struct Bar {
+    what: &'static str,
+    bar: ProgressBar,
+}
+
+impl Bar {
+    pub fn new() -> Bar {
+        Bar { what: "", bar: ProgressBar::hidden() }
+    }
+
+    /// Shows this; what is not for terminals is not shown.
+    pub fn show(&mut self, Progress { what, done, of }: Progress) {
+        if self.what != what {
+            let style = ProgressStyle::with_template("{msg:<10} {bar:40} {pos}/{len} {elapsed}");
+            self.bar.finish_and_clear();
+            self.bar = ProgressBar::new(of).with_style(style.expect("a valid template")).with_message(what);
+            self.bar.enable_steady_tick(Duration::from_millis(500));
+            self.what = what;
+        }
+        self.bar.set_position(done.min(of));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,344 @@
+//! Phases in which something is posted: messages to single devices, broadcasts, and both while some devices misbehave.
+
+use std::time::Duration;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::{Halt, Run, Standing, cpu_us, each, more};
+use crate::base::Monotonic;
+use crate::http::Answer;
+use crate::swarm::clock::now;
+use crate::swarm::fleet::Pace;
+use crate::swarm::latency::{Latency, Times};
+use crate::swarm::plan::{Phase, Rate};
+use crate::swarm::posts::{Registered, post, registration};
+use crate::swarm::report::{Crowd, Posted, Told};
+
+/// Devices that are posted to at most: enough that none has more than the server's default rates allow in a short run,
+/// and few enough to be registered in a second.
+const TARGETS_MAX: usize = 4_096;
+/// How long nothing may arrive before what has not is taken for lost.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
+/// Posts in one turn: between them, devices are read.
+const POSTS_PER_TURN: usize = 32;
+/// What is posted each second while some misbehave, unless something else was wanted.
+const CROWD_RATE: Rate = Rate::PerSecond(100.0);
+/// Messages that each device that misbehaves has waiting: what it holds up is not nothing.
+const BURDEN: u64 = 20;
+/// Devices that are burdened so at most.
+const BURDENED_MAX: usize = 100;
+
+/// Posts that go on for a while.
+struct Volley {
+    begin: Monotonic,
+    first: u64,
+    /// When each was posted, by its number; none if it has arrived or failed.
+    sent: Vec<Option<Monotonic>>,
+    left: u64,
+    arrived: u64,
+    last_arrival: Monotonic,
+    times: Times,
+}
+
+impl Run<'_> {
+    /// Messages to some devices, round and round.
+    pub(super) fn notify(&mut self) -> Result<(), Halt> {
+        let rate = self.plan.notify.unwrap_or(CROWD_RATE);
+        let targets = self.targets(&self.devices_there())?;
+        let (before, bytes) = (self.gauge(), self.fleet.bytes());
+        let (volley, outcome) = self.volley("notify", &targets, rate, self.plan.lasting);
+        let after = self.gauge();
+        self.report.unicast_cpu_us = cpu_us(before, after, volley.arrived);
+        self.report.bytes.per_message = each(more(bytes, self.fleet.bytes()), volley.arrived);
+        self.report.latency_ms = volley.times.latency();
+        let seconds = volley.last_arrival.since(volley.begin).as_secs_f64();
+        self.report.notify = Some(Posted {
+            posts: volley.sent.len() as u64,
+            arrived: volley.arrived,
+            per_s: if seconds > 0.0 { volley.arrived as f64 / seconds } else { 0.0 },
+        });
+        outcome
+    }
+
+    /// Broadcasts one after the other, each until all devices have it.
+    pub(super) fn broadcast(&mut self) -> Result<(), Halt> {
+        let (before, mut times, mut all) = (self.gauge(), Times::new(), Duration::ZERO);
+        let mut made = 0;
+        let mut outcome = Ok(());
+        for _ in 0..self.plan.broadcasts {
+            match self.broadcast_once(&mut times) {
+                Ok(took) => {
+                    all += took;
+                    made += 1;
+                    self.tell("broadcast", made as u64, self.plan.broadcasts as u64);
+                }
+                Err(halt) => {
+                    outcome = Err(halt);
+                    break;
+                }
+            }
+        }
+        let after = self.gauge();
+        self.report.broadcast_cpu_us_per_device = cpu_us(before, after, times.len());
+        self.report.broadcast = Some(Told {
+            broadcasts: made,
+            deliveries: times.len(),
+            latency_ms: times.latency(),
+            all_ms: all.as_secs_f64() * 1e3 / made.max(1) as f64,
+        });
+        outcome
+    }
+
+    /// How long it took until the last had it.
+    fn broadcast_once(&mut self, times: &mut Times) -> Result<Duration, Halt> {
+        let number = self.next_number();
+        let body = self.writer.broadcast(&self.image, number);
+        self.told.clear();
+        let (begin, key) = (now(), self.operator_key.clone());
+        self.fleet.ask(number, &post("/broadcast", key.as_deref(), body));
+        let (mut got, mut last, mut is_refused) = (0, begin, false);
+        while !is_refused && (got < self.there || self.fleet.callers.waiting() > 0) {
+            self.turn(begin + ARRIVE_WITHIN)?;
+            while let Some((_, answer)) = self.fleet.callers.answered.pop_front() {
+                is_refused |= self.take_answer::<IgnoredAny>("POST /broadcast", answer).is_none();
+            }
+            while let Some((device, at)) = self.told.pop_front() {
+                if self.standings[device] == Standing::There {
+                    times.add(at.since(begin));
+                    (got, last) = (got + 1, at);
+                }
+            }
+            if now() > last + ARRIVE_WITHIN {
+                let missing = self.there.saturating_sub(got);
+                (0..missing).for_each(|_| self.problem("a broadcast did not arrive at a device".into()));
+                break;
+            }
+        }
+        Ok(last.since(begin))
+    }
+
+    /// The last so many devices misbehave, and messages are posted to the others.
+    pub(super) fn crowd(&mut self, phase: Phase, count: usize, pace: Pace) -> Result<Option<Crowd>, Halt> {
+        let mut others = self.devices_there();
+        let odd = others.split_off(others.len().saturating_sub(count));
+        if odd.len() < count || others.is_empty() {
+            self.note(format!(
+                "{}: of {} devices that are there, {count}",
+                phase.name(),
+                odd.len() + others.len()
+            ));
+            return Ok(None);
+        }
+        let targets = self.targets(&others)?;
+        let burdened = self.targets(&odd[..odd.len().min(BURDENED_MAX)])?;
+        for device in &odd {
+            self.standings[*device] = Standing::Odd;
+            self.there -= 1;
+            self.fleet.set_pace(*device, pace);
+        }
+        self.burden(&burdened)?;
+        let (volley, outcome) =
+            self.volley(phase.name(), &targets, self.plan.notify.unwrap_or(CROWD_RATE), self.plan.lasting);
+        let mut times = Times::new();
+        let broadcast: Option<Latency> = match outcome {
+            Ok(()) if self.plan.broadcasts > 0 => {
+                self.broadcast_once(&mut times)?;
+                times.latency()
+            }
+            Ok(()) => None,
+            Err(halt) => return Err(halt),
+        };
+        for device in &odd {
+            self.fleet.hang_up(*device);
+            self.fleet.set_pace(*device, Pace::Brisk);
+            self.standings[*device] = Standing::Away;
+        }
+        Ok(Some(Crowd {
+            devices: odd.len(),
+            arrived: volley.arrived,
+            posts: volley.sent.len() as u64,
+            latency_ms: volley.times.latency(),
+            broadcast_ms: broadcast,
+        }))
+    }
+
+    /// Posts to those who will not take it, and waits for the answers alone.
+    fn burden(&mut self, targets: &[(usize, String)]) -> Result<(), Halt> {
+        for (_, token) in targets.iter().cycle().take(targets.len() * BURDEN as usize) {
+            while !self.fleet.callers.has_idle() {
+                self.turn(now() + ARRIVE_WITHIN)?;
+                self.fleet.callers.answered.clear();
+            }
+            let number = self.next_number();
+            self.fleet.ask(number, &post("/notify", None, self.writer.notify(token, number)));
+        }
+        while self.fleet.callers.waiting() > 0 {
+            self.turn(now() + ARRIVE_WITHIN)?;
+        }
+        self.fleet.callers.answered.clear();
+        Ok(())
+    }
+
+    /// Some of these devices with their tokens, as many as are of use: all that there are if nobody counts.
+    fn targets(&mut self, devices: &[usize]) -> Result<Vec<(usize, String)>, Halt> {
+        let wanted = match self.plan.notify.unwrap_or(CROWD_RATE) {
+            Rate::PerSecond(rate) => (rate * self.plan.lasting.as_secs_f64()).ceil() as usize,
+            Rate::Max => TARGETS_MAX,
+        };
+        let devices = &devices[..devices.len().min(wanted.clamp(1, TARGETS_MAX))];
+        self.fleet.connect_callers();
+        self.register(devices)?;
+        let with_token = |device: &usize| Some((*device, self.tokens.get(device)?.clone()));
+        Ok(devices.iter().filter_map(with_token).collect())
+    }
+
+    fn register(&mut self, devices: &[usize]) -> Result<(), Halt> {
+        let mut new =
+            devices.iter().copied().filter(|device| !self.tokens.contains_key(device)).collect::<Vec<_>>();
+        let of = new.len() as u64;
+        while !new.is_empty() || self.fleet.callers.waiting() > 0 {
+            while let (true, Some(device)) = (self.fleet.callers.has_idle(), new.last().copied()) {
+                new.pop();
+                let identity = self.fleet.identity(device);
+                let (bearer, body) = (identity.bearer(), registration(identity));
+                self.fleet.ask(device as u64, &post("/register", bearer.as_deref(), body));
+            }
+            self.turn(now() + ARRIVE_WITHIN)?;
+            while let Some((device, answer)) = self.fleet.callers.answered.pop_front() {
+                if let Some(Registered { token }) = self.take_answer("POST /register", answer) {
+                    self.tokens.insert(device as usize, token);
+                }
+            }
+            self.tell("register", of - new.len() as u64, of);
+        }
+        Ok(())
+    }
+
+    /// Posts for so long, then waits for what has not arrived.
+    fn volley(
+        &mut self,
+        what: &'static str,
+        targets: &[(usize, String)],
+        rate: Rate,
+        lasting: Duration,
+    ) -> (Volley, Result<(), Halt>) {
+        let begin = now();
+        let mut volley = Volley {
+            begin,
+            first: self.posted,
+            sent: Vec::new(),
+            left: 0,
+            arrived: 0,
+            last_arrival: begin,
+            times: Times::new(),
+        };
+        if targets.is_empty() {
+            self.note(format!("{what}: no device to post to"));
+            return (volley, Ok(()));
+        }
+        self.arrived.clear();
+        let outcome = self.shoot(what, targets, rate, begin + lasting, &mut volley);
+        (0..volley.left).for_each(|_| self.problem("a message did not arrive".into()));
+        (volley, outcome)
+    }
+
+    fn shoot(
+        &mut self,
+        what: &'static str,
+        targets: &[(usize, String)],
+        rate: Rate,
+        end: Monotonic,
+        volley: &mut Volley,
+    ) -> Result<(), Halt> {
+        let mut tokens = targets.iter().map(|(_, token)| token).cycle();
+        let mut quiet_since = volley.begin;
+        loop {
+            let mut room = POSTS_PER_TURN;
+            while room > 0 && now() < end && self.may_post(rate, volley) {
+                let token = tokens.next().expect("there is one, and it comes again");
+                let number = self.next_number();
+                let body = self.writer.notify(token, number);
+                volley.sent.push(Some(now()));
+                volley.left += 1;
+                self.fleet.ask(number, &post("/notify", None, body));
+                room -= 1;
+            }
+            self.turn(self.next_shot(rate, end, volley))?;
+            self.take_posted(volley);
+            quiet_since = quiet_since.max(volley.last_arrival);
+            if now() < end {
+                quiet_since = now();
+                self.tell(
+                    what,
+                    now().since(volley.begin).as_millis() as u64 / 1_000,
+                    end.since(volley.begin).as_secs(),
+                );
+            } else if (volley.left == 0 && self.fleet.callers.waiting() == 0)
+                || now() > quiet_since + ARRIVE_WITHIN
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_shot(&self, rate: Rate, end: Monotonic, volley: &Volley) -> Monotonic {
+        let is_full = rate == Rate::Max && !self.may_post(rate, volley);
+        match now() < end && self.fleet.callers.has_idle() && !is_full {
+            true => volley.next_at(rate).min(end),
+            false => now() + ARRIVE_WITHIN,
+        }
+    }
+
+    /// As fast as can be is as many posts under way as there are callers, from post to arrival.
+    fn may_post(&self, rate: Rate, volley: &Volley) -> bool {
+        let is_due = match rate {
+            Rate::PerSecond(_) => volley.next_at(rate) <= now(),
+            Rate::Max => volley.left < self.fleet.callers.len() as u64,
+        };
+        is_due && self.fleet.callers.has_idle()
+    }
+
+    fn take_posted(&mut self, volley: &mut Volley) {
+        while let Some((number, at)) = self.arrived.pop_front() {
+            if let Some(sent) = volley.take(number) {
+                volley.times.add(at.since(sent));
+                volley.arrived += 1;
+                volley.last_arrival = at;
+            }
+        }
+        while let Some((number, answer)) = self.fleet.callers.answered.pop_front() {
+            if self.take_answer::<IgnoredAny>("POST /notify", answer).is_none() {
+                volley.take(number);
+            }
+        }
+    }
+
+    /// What the API says, if it does what it was asked to.
+    fn take_answer<T: DeserializeOwned>(&mut self, what: &str, answer: Result<Answer, String>) -> Option<T> {
+        let said = answer.and_then(|answer| answer.success().map_err(|error| error.to_string()));
+        said.map_err(|why| self.problem(format!("{what}: {why}"))).ok()
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.posted += 1;
+        self.posted - 1
+    }
+}
+
+impl Volley {
+    /// When the next post is due.
+    fn next_at(&self, rate: Rate) -> Monotonic {
+        match rate {
+            Rate::PerSecond(rate) => self.begin + Duration::from_secs_f64(self.sent.len() as f64 / rate),
+            Rate::Max => self.begin,
+        }
+    }
+
+    /// When message `number` was posted, if it is one that is waited for; it is no more.
+    fn take(&mut self, number: u64) -> Option<Monotonic> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let sent = self.sent.get_mut(place)?.take()?;
+        self.left -= 1;
+        Some(sent)
+    }
+}
