@@ -79,11 +79,6 @@ impl Plan {
         wanted.into_iter().filter_map(|(phase, is_wanted)| is_wanted.then_some(phase)).collect()
     }
 
-    /// How many come back at once in a storm: all of them.
-    pub fn storm_window(&self) -> usize {
-        self.devices.max(1)
-    }
-
     /// Whether something has to be asked of the HTTP API.
     pub fn posts(&self) -> bool {
         self.notify.is_some() || self.broadcasts > 0 || self.slow > 0 || self.dead > 0

@@ -120,12 +120,15 @@ pub struct Returned {
     /// From a device's first try to its arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
-    /// The server's memory before, and when all were back.
+    /// The server's memory before, when all were back, and, in a storm, at its most in between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rss_bytes_before: Option<u64>,
     /// See before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rss_bytes_after: Option<u64>,
+    /// See before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_bytes_max: Option<u64>,
 }
 
 /// What came of posts.
@@ -137,6 +140,8 @@ pub struct Posted {
     pub arrived: u64,
     /// The same a second.
     pub per_s: f64,
+    /// How much of its core the generator needed meanwhile, at most 1: near that, latencies are its own.
+    pub generator_cpu: f64,
 }
 
 /// What came of broadcasts.
@@ -181,6 +186,7 @@ pub struct Problem {
 
 /// Kinds of problems that are told apart; more are a kind of their own.
 const PROBLEMS_MAX: usize = 20;
+const MIB: f64 = 1_048_576.0;
 const OTHERS: &str = "something else";
 
 impl Report {
@@ -219,10 +225,12 @@ impl Report {
             table.row("… connect, CPU", returned.connect_cpu_us, 1, "µs");
             table.latency("… until in", returned.latency_ms);
             table.memory(returned.rss_bytes_before, returned.rss_bytes_after);
+            table.row("… at its most", returned.rss_bytes_max.map(|bytes| bytes as f64 / MIB), 1, "MiB");
         }
         if let Some(posted) = &self.notify {
             table.row("messages", Some(posted.arrived as f64), 0, &format!("of {}", posted.posts));
             table.row("… rate", Some(posted.per_s), 0, "/s");
+            table.row("… generator's core", Some(posted.generator_cpu * 100.0), 0, "%");
         }
         table.row("… CPU", self.unicast_cpu_us, 1, "µs");
         table.latency("… POST to arrival", self.latency_ms);
@@ -286,7 +294,7 @@ impl Table {
 
     fn memory(&mut self, before: Option<u64>, after: Option<u64>) {
         let (Some(before), Some(after)) = (before, after) else { return };
-        let [before, after] = [before, after].map(|bytes| bytes as f64 / 1_048_576.0);
+        let [before, after] = [before, after].map(|bytes| bytes as f64 / MIB);
         let line = format!("{:<22}{before:>12.1} MiB before, {after:.1} after", "… memory");
         writeln!(self.text, "{line}").expect("a string takes all");
     }
@@ -312,7 +320,7 @@ mod tests {
     #[test]
     fn a_phase_that_was_run_has_its_rows() {
         let latency = Some(Latency { p50: 1.0, p99: 2.0, max: 3.5 });
-        let posted = Some(Posted { posts: 7, arrived: 6, per_s: 3.0 });
+        let posted = Some(Posted { posts: 7, arrived: 6, per_s: 3.0, generator_cpu: 0.5 });
         let report =
             Report { latency_ms: latency, notify: posted, unicast_cpu_us: Some(55.0), ..Report::default() };
         let object = serde_json::to_value(&report).expect("JSON");

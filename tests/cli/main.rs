@@ -10,4 +10,6 @@ mod reconnect;
 mod resumption;
 mod serve;
 mod stall;
+#[cfg(feature = "swarm")]
+mod swarm;
 mod usage;

@@ -1,5 +1,6 @@
-//! The bar that shows how far a swarm is: on stderr, for terminals.
+//! How far a swarm is, on stderr: as a bar where that is a terminal, else as a line for each phase that begins.
 
+use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,9 +18,13 @@ impl Bar {
         Bar { what: "", bar: ProgressBar::hidden() }
     }
 
-    /// Shows this; what is not for terminals is not shown.
+    /// Shows this.
     pub fn show(&mut self, Progress { what, done, of }: Progress) {
-        if self.what != what {
+        if self.what != what && !stderr().is_terminal() {
+            // Whoever reads it may have gone; the report still tells.
+            let _ = writeln!(stderr(), "swarm: {what}");
+            self.what = what;
+        } else if self.what != what {
             let style = ProgressStyle::with_template("{msg:<10} {bar:40} {pos}/{len} {elapsed}");
             self.bar.finish_and_clear();
             self.bar = ProgressBar::new(of).with_style(style.expect("a valid template")).with_message(what);

@@ -9,8 +9,11 @@ use crate::swarm::gauge::Reading;
 use crate::swarm::latency::Times;
 use crate::swarm::report::Returned;
 
-/// How many begin to connect in one turn: between them, those on their way are served.
+/// How many begin to connect in one turn: between them, those on their way are served. In a storm they come before that.
 const BEGIN_PER_TURN: usize = 32;
+const BEGIN_PER_TURN_OF_A_STORM: usize = 2_048;
+/// How often the server's memory is looked at in a storm.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long the server may still be busy with what the last connect has left behind.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -20,12 +23,13 @@ struct Gate {
     begin: Monotonic,
     rate: Option<f64>,
     window: usize,
+    per_turn: usize,
     begun: usize,
 }
 
 impl Gate {
     fn new(rate: Option<f64>, window: usize) -> Gate {
-        Gate { begin: now(), rate, window, begun: 0 }
+        Gate { begin: now(), rate, window, per_turn: BEGIN_PER_TURN, begun: 0 }
     }
 
     fn is_open(&self, coming: usize) -> bool {
@@ -44,9 +48,9 @@ impl Run<'_> {
         let (before, bytes) = (self.gauge(), self.fleet.bytes());
         self.before = before;
         self.waiting = (0..self.fleet.len()).collect();
-        let (rate, window) = (self.plan.rate, self.plan.handshakes_max);
-        let begin = now();
-        let outcome = self.bring_in("connect", rate, window);
+        let mut gate = Gate::new(self.plan.rate, self.plan.handshakes_max);
+        let begin = gate.begin;
+        let outcome = self.bring_in("connect", &mut gate);
         let took = now().since(begin);
         self.report.devices = self.there;
         self.report.connects_per_s = Some(self.ever_there as f64 / took.as_secs_f64());
@@ -116,13 +120,13 @@ impl Run<'_> {
         let (before, come) = (self.gauge(), self.ever_there);
         self.until_in = Times::new();
         let all = self.devices_there();
-        let begin = now();
+        let mut gate = Gate { per_turn: BEGIN_PER_TURN_OF_A_STORM, ..Gate::new(None, all.len()) };
         all.iter().for_each(|device| self.cut(*device));
         self.waiting = all.into();
-        let window = self.plan.storm_window();
-        let outcome = self.bring_in("storm", None, window);
+        self.rss_bytes_max = before.map(|reading| reading.rss_bytes);
+        let outcome = self.bring_in("storm", &mut gate);
         let came = self.ever_there - come;
-        self.report.storm = self.returned((begin, before), came);
+        self.report.storm = self.returned((gate.begin, before), came);
         outcome
     }
 
@@ -136,24 +140,30 @@ impl Run<'_> {
             latency_ms: self.until_in.latency(),
             rss_bytes_before: before.map(|reading| reading.rss_bytes),
             rss_bytes_after: after.map(|reading| reading.rss_bytes),
+            rss_bytes_max: self.rss_bytes_max.take().max(after.map(|reading| reading.rss_bytes)),
         })
     }
 
     /// Lets those who wait come, until all are there or have given up.
-    fn bring_in(&mut self, what: &'static str, rate: Option<f64>, window: usize) -> Result<(), Halt> {
+    fn bring_in(&mut self, what: &'static str, gate: &mut Gate) -> Result<(), Halt> {
         let (of, come) = (self.waiting.len() as u64, self.ever_there);
-        let mut gate = Gate::new(rate, window);
+        let mut look_at = now();
         while !(self.waiting.is_empty() && self.is_nobody_coming()) {
-            let mut room = BEGIN_PER_TURN;
+            let mut room = gate.per_turn;
             while room > 0 && gate.is_open(self.coming) {
                 let Some(device) = self.waiting.pop_front() else { break };
                 self.begin(device);
                 (room, gate.begun) = (room - 1, gate.begun + 1);
             }
             self.begin_again();
-            let may_go_on = !self.waiting.is_empty() && self.coming < window;
+            let may_go_on = !self.waiting.is_empty() && self.coming < gate.window;
             self.turn(if may_go_on { gate.next_at() } else { self.next_try() })?;
             self.tell(what, self.ever_there - come, of);
+            if self.rss_bytes_max.is_some() && look_at <= now() {
+                look_at = now() + LOOK_AGAIN;
+                let reading = self.gauge();
+                self.rss_bytes_max = self.rss_bytes_max.max(reading.map(|reading| reading.rss_bytes));
+            }
             match &self.first_problem {
                 Some(why) if self.ever_there == 0 => return Err(Halt::NobodyIn(why.clone())),
                 _ => {}

@@ -9,6 +9,7 @@ use crate::base::Monotonic;
 use crate::http::Answer;
 use crate::swarm::clock::now;
 use crate::swarm::fleet::Pace;
+use crate::swarm::gauge::Gauge;
 use crate::swarm::latency::{Latency, Times};
 use crate::swarm::plan::{Phase, Rate};
 use crate::swarm::posts::{Registered, post, registration};
@@ -45,9 +46,10 @@ impl Run<'_> {
     pub(super) fn notify(&mut self) -> Result<(), Halt> {
         let rate = self.plan.notify.unwrap_or(CROWD_RATE);
         let targets = self.targets(&self.devices_there())?;
-        let (before, bytes) = (self.gauge(), self.fleet.bytes());
+        let (before, bytes, own) = (self.gauge(), self.fleet.bytes(), own_cpu());
         let (volley, outcome) = self.volley("notify", &targets, rate, self.plan.lasting);
         let after = self.gauge();
+        let own = own_cpu().saturating_sub(own).as_secs_f64() / now().since(volley.begin).as_secs_f64();
         self.report.unicast_cpu_us = cpu_us(before, after, volley.arrived);
         self.report.bytes.per_message = each(more(bytes, self.fleet.bytes()), volley.arrived);
         self.report.latency_ms = volley.times.latency();
@@ -56,6 +58,7 @@ impl Run<'_> {
             posts: volley.sent.len() as u64,
             arrived: volley.arrived,
             per_s: if seconds > 0.0 { volley.arrived as f64 / seconds } else { 0.0 },
+            generator_cpu: own.min(1.0),
         });
         outcome
     }
@@ -323,6 +326,12 @@ impl Run<'_> {
         self.posted += 1;
         self.posted - 1
     }
+}
+
+/// What this process has cost up to now.
+fn own_cpu() -> Duration {
+    let reading = Gauge::of(std::process::id()).and_then(|gauge| gauge.read());
+    reading.map_or(Duration::ZERO, |reading| reading.cpu)
 }
 
 impl Volley {

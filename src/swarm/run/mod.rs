@@ -88,6 +88,8 @@ pub struct Run<'a> {
     problems: BTreeMap<String, u64>,
     first_problem: Option<String>,
     before: Option<Reading>,
+    /// The server's memory at its most, where that is looked at.
+    rss_bytes_max: Option<u64>,
     report: Report,
 }
 
@@ -150,6 +152,7 @@ impl<'a> Run<'a> {
             problems: BTreeMap::new(),
             first_problem: None,
             before: None,
+            rss_bytes_max: None,
             report: Report::default(),
         })
     }

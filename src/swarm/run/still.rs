@@ -69,6 +69,10 @@ impl Run<'_> {
 
     fn wait(&mut self, what: &'static str, begin: Monotonic, lasting: Duration) -> Result<(), Halt> {
         while now() < begin + lasting {
+            if self.there == 0 {
+                self.note(format!("{what}: nobody is there any more"));
+                break;
+            }
             self.turn(begin + lasting)?;
             self.tell(what, now().since(begin).as_secs(), lasting.as_secs());
         }
