@@ -17,7 +17,7 @@ mod run;
 pub use callers::Api;
 pub use enrolling::Member;
 pub use fleet::{Identity, Server};
-pub use gauge::Gauge;
+pub use gauge::{Gauge, Reading};
 pub use latency::Latency;
 pub use limits::{DEVICES_PER_SOURCE, Room, raise_limit, sources_for};
 pub use plan::{Phase, Plan, Rate};

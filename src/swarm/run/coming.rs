@@ -188,7 +188,8 @@ impl Run<'_> {
 
     /// Those who failed a while ago try again.
     fn begin_again(&mut self) {
-        while let Some((_, device)) = self.later.pop_front_if(|(at, _)| *at <= now()) {
+        while self.later.front().is_some_and(|(at, _)| *at <= now()) {
+            let Some((_, device)) = self.later.pop_front() else { return };
             self.coming += 1;
             self.fleet.connect(device);
         }
