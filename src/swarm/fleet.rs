@@ -453,6 +453,6 @@ mod tests {
     #[test]
     fn a_device_is_small() {
         assert!(size_of::<Member>() <= 80, "{}", size_of::<Member>());
-        assert!(size_of::<Line>() <= 240, "{}", size_of::<Line>());
+        assert!(size_of::<Line>() <= 256, "{}", size_of::<Line>());
     }
 }

@@ -140,7 +140,7 @@ impl Run<'_> {
             latency_ms: self.until_in.latency(),
             rss_bytes_before: before.map(|reading| reading.rss_bytes),
             rss_bytes_after: after.map(|reading| reading.rss_bytes),
-            rss_bytes_max: self.rss_bytes_max.take().max(after.map(|reading| reading.rss_bytes)),
+            rss_bytes_max: self.rss_bytes_max.take().zip(after).map(|(max, after)| max.max(after.rss_bytes)),
         })
     }
 
@@ -188,8 +188,8 @@ impl Run<'_> {
 
     /// Those who failed a while ago try again.
     fn begin_again(&mut self) {
-        while self.later.front().is_some_and(|(at, _)| *at <= now()) {
-            let Some((_, device)) = self.later.pop_front() else { return };
+        while let Some((_, device)) = self.later.front().copied().filter(|(at, _)| *at <= now()) {
+            self.later.pop_front();
             self.coming += 1;
             self.fleet.connect(device);
         }
