@@ -1,0 +1,121 @@
+//! What a record costs the server, by either record layer: `cargo bench --bench records`. Each record comes and goes
+//! by itself, so that the slim one expands its keys for it anew, as it does for an idle connection that wakes.
+
+use divan::{Bencher, black_box, counter::BytesCount};
+use lomiri_push::tls::{
+    Certificates, DeviceOptions, ServerName, ServerOptions, Tls, Trust, device_config, server_config,
+};
+
+/// A small message, one of a hundred bytes, and a packet that is full.
+const SIZES: [usize; 3] = [16, 100, 1_400];
+/// So many records wait at once to be opened.
+const RECORDS: usize = 256;
+/// So many come in one read, where they come together.
+const TOGETHER: usize = 64;
+
+fn main() {
+    divan::main();
+}
+
+/// A server and its device, which have shaken hands.
+struct Pair {
+    server: Tls,
+    device: Tls,
+}
+
+impl Pair {
+    fn new(slim: bool) -> Pair {
+        let made = rcgen::generate_simple_self_signed(["push.example.org".to_owned()]).expect("a valid name");
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let certificates = Certificates::new(certificate.as_bytes(), key.as_bytes()).expect("just made");
+        let server = server_config(&certificates, &ServerOptions { slim, ..ServerOptions::default() });
+        let device = device_config(&Trust::Insecure, DeviceOptions::default()).expect("nothing to go wrong");
+        let name = ServerName::try_from("push.example.org").expect("a valid name");
+        let mut server = Tls::accept(&server).expect("a good configuration");
+        let mut device = Tls::connect(&device, name).expect("a good configuration");
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        device.read(&mut [], &mut Vec::new(), &mut up).expect("a first flight");
+        while server.is_handshaking() {
+            server.read(&mut std::mem::take(&mut up), &mut Vec::new(), &mut down).expect("agreed");
+            device.read(&mut std::mem::take(&mut down), &mut Vec::new(), &mut up).expect("agreed");
+        }
+        Pair { server, device }
+    }
+
+    fn device_says(&mut self, records: usize, bytes: usize) -> Vec<u8> {
+        let mut sealed = Vec::new();
+        (0..records).for_each(|_| self.device.write(&vec![7; bytes], &mut sealed).expect("open"));
+        sealed
+    }
+}
+
+fn seal_by(slim: bool, bencher: Bencher, bytes: usize) {
+    let (mut pair, plaintext, mut out) = (Pair::new(slim), vec![7; bytes], Vec::with_capacity(2_000));
+    bencher.counter(BytesCount::new(bytes)).bench_local(|| {
+        out.clear();
+        pair.server.write(black_box(&plaintext), &mut out).expect("open");
+    });
+}
+
+/// `records` come at once, and are counted as one.
+fn open_by(slim: bool, bencher: Bencher, bytes: usize, records: usize) {
+    let mut pair = Pair::new(slim);
+    let record_bytes = pair.device_says(1, bytes);
+    pair.server.read(&mut record_bytes.clone(), &mut Vec::new(), &mut Vec::new()).expect("intact");
+    let (read_bytes, mut waiting, mut at) = (record_bytes.len() * records, Vec::new(), 0);
+    let (mut plaintext, mut out) = (Vec::with_capacity(bytes * records), Vec::new());
+    // The next batch is sealed outside of what is measured.
+    let pair = std::cell::RefCell::new(pair);
+    bencher
+        .counter(BytesCount::new(bytes * records))
+        .with_inputs(|| {
+            if at == waiting.len() {
+                (waiting, at) = (pair.borrow_mut().device_says(RECORDS.max(records), bytes), 0);
+            }
+            at += read_bytes;
+            waiting[at - read_bytes..at].to_vec()
+        })
+        .bench_local_refs(|sealed| {
+            plaintext.clear();
+            pair.borrow_mut().server.read(sealed, &mut plaintext, &mut out).expect("intact");
+        });
+}
+
+#[divan::bench(args = SIZES)]
+fn seal_slim(bencher: Bencher, bytes: usize) {
+    seal_by(true, bencher, bytes);
+}
+
+#[divan::bench(args = SIZES)]
+fn seal_rustls(bencher: Bencher, bytes: usize) {
+    seal_by(false, bencher, bytes);
+}
+
+#[divan::bench(args = SIZES)]
+fn open_slim(bencher: Bencher, bytes: usize) {
+    open_by(true, bencher, bytes, 1);
+}
+
+#[divan::bench(args = SIZES)]
+fn open_rustls(bencher: Bencher, bytes: usize) {
+    open_by(false, bencher, bytes, 1);
+}
+
+/// Without what waking costs, but for a small part.
+#[divan::bench(args = SIZES)]
+fn open_together_slim(bencher: Bencher, bytes: usize) {
+    open_by(true, bencher, bytes, TOGETHER);
+}
+
+#[divan::bench(args = SIZES)]
+fn open_together_rustls(bencher: Bencher, bytes: usize) {
+    open_by(false, bencher, bytes, TOGETHER);
+}
+
+/// Waking alone: the keys are expanded, and nothing is sealed.
+#[divan::bench]
+fn wake_slim(bencher: Bencher) {
+    let mut pair = Pair::new(true);
+    let mut out = Vec::new();
+    bencher.bench_local(|| pair.server.write(black_box(&[]), &mut out).expect("open"));
+}
