@@ -11,6 +11,7 @@ mod script;
 pub mod seeds;
 pub mod server_session;
 pub mod stored_rows;
+pub mod tls_records;
 pub mod wire0_frames;
 pub mod wire1_frames;
 
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "wire0_frames", check: wire0_frames::check },
     Target { name: "wire1_frames", check: wire1_frames::check },
     Target { name: "server_session", check: server_session::check },
@@ -32,4 +33,5 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "api_bodies", check: api_bodies::check },
     Target { name: "helper_output", check: helper_output::check },
     Target { name: "stored_rows", check: stored_rows::check },
+    Target { name: "tls_records", check: tls_records::check },
 ];

@@ -1,8 +1,9 @@
 //! The inputs that fuzzing starts from: every vector of `protocol-spec`, as each target takes it, and
-//! requests and rows where it has none.
+//! requests, rows and records where it has none.
 
 mod api;
 mod helpers;
+mod records;
 mod rows;
 mod sessions;
 
@@ -29,6 +30,7 @@ pub fn of(name: &str, root: &Path) -> Vec<Vec<u8>> {
         "api_bodies" => api::bodies(),
         "helper_output" => helpers::outputs(),
         "stored_rows" => rows::stores(),
+        "tls_records" => records::conversations(),
         other => panic!("no target {other}"),
     }
 }
