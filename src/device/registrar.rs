@@ -20,7 +20,8 @@ use crate::service::app::AppName;
 /// Requests that wait, at most: all apps of a phone register within the first minute after a start.
 const WAITING_MAX: usize = 256;
 /// Apps of one package whose tokens are kept: a package has a handful, and its programs could register any number.
-/// What is not kept is only not there while the server is not reached.
+/// What is not kept is only not there while the server is not reached. Packages need no bound: only apps that are
+/// installed get here, and no program makes itself a package.
 const KEPT_PER_PACKAGE_MAX: usize = 16;
 /// Tokens are capabilities.
 const FILE_MODE: u32 = 0o600;
@@ -91,6 +92,9 @@ struct Tokens {
     token: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_token: Option<String>,
+    /// The greater, the later they were asked for; what earlier versions kept has none.
+    #[serde(default)]
+    turn: u64,
 }
 
 impl Registrar {
@@ -141,10 +145,8 @@ impl Registry {
             (Err(RegistrationError::Unreachable(_)), Some(known)) => known.clone(),
             (Err(error), _) => return Err(error),
         };
-        if kept.contains_key(app.as_str()) || has_room(kept, app) {
-            kept.insert(app.to_string(), tokens.clone());
-            self.store(kept);
-        }
+        keep(kept, app, tokens.clone());
+        self.store(kept);
         match wish {
             Wish::UserToken => tokens.user_token.ok_or(RegistrationError::NoToken),
             _ => Ok(tokens.token),
@@ -176,11 +178,20 @@ impl Registry {
     }
 }
 
-/// Whether one more app of this one's package may be kept.
-fn has_room(kept: &BTreeMap<String, Tokens>, app: &AppId) -> bool {
+/// Keeps an app's tokens. Those of its package that were asked for longest ago make room: an app that registers by
+/// an id with its version has another one after each update, and asks by the earlier ones no more.
+fn keep(kept: &mut BTreeMap<String, Tokens>, app: &AppId, tokens: Tokens) {
+    let last = kept.values().map(|tokens| tokens.turn).max().unwrap_or_default();
+    kept.insert(app.to_string(), Tokens { turn: last.saturating_add(1), ..tokens });
     let owner = AppName::owner(app);
-    let is_of_owner = |id: &&String| id.parse().is_ok_and(|id| AppName::owner(&id) == owner);
-    kept.keys().filter(is_of_owner).count() < KEPT_PER_PACKAGE_MAX
+    let is_of_owner = |id: &str| id.parse().is_ok_and(|id| AppName::owner(&id) == owner);
+    let theirs = kept.iter().filter(|(id, _)| is_of_owner(id));
+    let mut theirs: Vec<(u64, String)> = theirs.map(|(id, tokens)| (tokens.turn, id.clone())).collect();
+    theirs.sort();
+    let surplus = theirs.len().saturating_sub(KEPT_PER_PACKAGE_MAX);
+    for (_, id) in theirs.drain(..surplus) {
+        kept.remove(&id);
+    }
 }
 
 impl From<AskError> for RegistrationError {
@@ -233,10 +244,18 @@ mod tests {
     }
 
     fn ask(registrar: &Registrar, wish: Wish) -> Result<String, RegistrationError> {
+        ask_for(registrar, "chatter.alice_chatter", wish)
+    }
+
+    fn ask_for(registrar: &Registrar, app: &str, wish: Wish) -> Result<String, RegistrationError> {
         let (sender, answer) = channel();
         let told = move |outcome| sender.send(outcome).expect("somebody waits");
-        registrar.ask("chatter.alice_chatter".parse().expect("an id"), wish, told);
+        registrar.ask(app.parse().expect("an id"), wish, told);
         answer.recv().expect("it is told")
+    }
+
+    fn register(registrar: &Registrar, app: &str) -> Result<String, RegistrationError> {
+        ask_for(registrar, app, Wish::DeviceToken)
     }
 
     const BOTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"token\":\"t\",\"user_token\":\"u\"}";
@@ -255,18 +274,38 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_so_many_apps_of_a_package_are_kept() {
-        let mut kept = BTreeMap::new();
-        let app = |name: &str| name.parse::<AppId>().expect("an id");
-        let tokens = Tokens { token: "t".into(), user_token: None };
-        kept.insert("other_app".to_owned(), tokens.clone());
-        for number in 0..KEPT_PER_PACKAGE_MAX {
-            let next = app(&format!("ab_app{number}"));
-            assert!(has_room(&kept, &next));
-            kept.insert(next.to_string(), tokens.clone());
+    fn of_a_packages_many_apps_the_tokens_asked_for_last_are_kept() {
+        const ANSWERS: [&str; KEPT_PER_PACKAGE_MAX + 4] = [BOTH; KEPT_PER_PACKAGE_MAX + 4];
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registrar = Registrar::start(registry(&ANSWERS, folder.path())).expect("a thread");
+        let version = |number: usize| format!("ab_app_{number}");
+        let others = ["other_app".to_owned(), "_ab".to_owned()];
+        let asked = others.iter().cloned().chain((0..KEPT_PER_PACKAGE_MAX).map(version));
+        for app in asked.chain([version(0), version(KEPT_PER_PACKAGE_MAX)]) {
+            assert_eq!(register(&registrar, &app), Ok("t".into()), "{app}");
         }
-        assert!(!has_room(&kept, &app("ab_more")));
-        assert!(has_room(&kept, &app("other_more")) && has_room(&kept, &app("_ab")));
+        let registrar = Registrar::start(registry(&[], folder.path())).expect("a thread");
+        let made_room = register(&registrar, &version(1));
+        assert!(matches!(made_room, Err(RegistrationError::Unreachable(_))), "{made_room:?}");
+        let stay = (2..=KEPT_PER_PACKAGE_MAX).map(version).chain([version(0)]);
+        for app in stay.chain(others) {
+            assert_eq!(register(&registrar, &app), Ok("t".into()), "{app}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_grown_too_large_shrinks() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let earlier = |number: usize| (format!("ab_app{number}"), json!({ "token": "t" }));
+        let earlier: serde_json::Map<_, _> = (0..10 * KEPT_PER_PACKAGE_MAX).map(earlier).collect();
+        let registry = registry(&[BOTH], folder.path());
+        let file = registry.file.clone();
+        fs::write(&file, serde_json::Value::from(earlier).to_string()).expect("written");
+        let registrar = Registrar::start(registry).expect("a thread");
+        assert_eq!(register(&registrar, "ab_more"), Ok("t".into()));
+        let kept: BTreeMap<String, Tokens> =
+            serde_json::from_slice(&fs::read(file).expect("stored")).expect("tokens");
+        assert!(kept.len() == KEPT_PER_PACKAGE_MAX && kept.contains_key("ab_more"));
     }
 
     #[test]
