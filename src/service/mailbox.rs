@@ -45,6 +45,8 @@ pub const GONE_MAX: usize = 1_024;
 const SEEN_FILE: &str = "seen.json";
 /// What files say of their form.
 const VERSION: u8 = 1;
+/// The highest number of a file that is read. No mailbox ever counts so far, and as many numbers follow.
+const NUMBER_MAX: u64 = u64::MAX / 2;
 
 /// The mailboxes of all apps.
 ///
@@ -466,8 +468,7 @@ fn file_name(number: u64) -> String {
 
 fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".json")?;
-    // No number follows the last one.
-    let number = u64::from_str_radix(digits, 16).ok().filter(|number| *number < u64::MAX)?;
+    let number = u64::from_str_radix(digits, 16).ok().filter(|number| *number <= NUMBER_MAX)?;
     (file_name(number) == name).then_some(number)
 }
 

@@ -169,17 +169,31 @@ fn however_many_apps_of_a_package_there_are_so_many_entries_wait_and_no_more() {
 }
 
 #[test]
-fn a_file_with_the_last_number_is_none_of_ours() {
-    let mut mailbox = Mailbox::new(BYTES_PER_APP_MAX);
-    let mut folder = Folder::new();
+fn a_file_whose_number_leaves_few_for_others_is_none_of_ours() {
+    for too_high in [NUMBER_MAX + 1, u64::MAX - 1, u64::MAX] {
+        let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
+        mailbox.take(message(1, "chatter"));
+        write(&mut mailbox, &mut folder, usize::MAX);
+        let contents = folder.values().next().expect("a file").clone();
+        folder.insert(file_name(too_high), contents);
+        let mut mailbox = restored(&folder);
+        assert_eq!(mailbox.poll_write(), Some(Write::Remove(file_name(too_high))));
+        assert_eq!(mailbox.take(message(2, "chatter")), Taken::New(2));
+    }
+}
+
+#[test]
+fn after_the_highest_number_that_is_read_others_follow() {
+    let (mut mailbox, mut folder) = (Mailbox::new(BYTES_PER_APP_MAX), Folder::new());
     mailbox.take(message(1, "chatter"));
     write(&mut mailbox, &mut folder, usize::MAX);
-    let contents = folder.values().next().expect("a file").clone();
-    let last = format!("{:016x}.json", u64::MAX);
-    folder.insert(last.clone(), contents);
+    let contents = folder.pop_first().expect("a file").1;
+    folder.insert(file_name(NUMBER_MAX), contents);
     let mut mailbox = restored(&folder);
-    assert_eq!(mailbox.poll_write(), Some(Write::Remove(last)));
-    assert_eq!(mailbox.take(message(2, "chatter")), Taken::New(2));
+    for number in 2..4 {
+        assert_eq!(mailbox.take(message(number, "chatter")), Taken::New(NUMBER_MAX + number - 1));
+    }
+    assert_eq!(payloads(&mailbox.pop_all(&app("chatter"))), ["1", "2", "3"]);
 }
 
 #[test]
