@@ -52,8 +52,8 @@ pub enum Why {
     Popped,
     /// Its helper left nothing for the app.
     Helped,
-    /// So many bytes waited for its app, of so many.
-    NoRoom { waiting: usize, most: usize },
+    /// So many bytes waited for its app, of so many, and of what waited these stay.
+    NoRoom { waiting: usize, most: usize, kept: Vec<Mail> },
 }
 
 #[derive(Deserialize)]
@@ -124,7 +124,7 @@ impl Daemon {
         }
         let made_room = |(mail, Waiting { app, .. }): (Mail, Waiting)| {
             let waiting = on_disk.get(app.as_str()).copied().unwrap_or_default();
-            (mail, Why::NoRoom { waiting, most: self.bytes_per_app_max })
+            (mail, Why::NoRoom { waiting, most: self.bytes_per_app_max, kept: self.shelved_for(&app) })
         };
         leaving.into_iter().chain(before.into_iter().map(made_room)).collect()
     }
@@ -191,11 +191,24 @@ impl Daemon {
         let bytes_for = |app: &AppId| {
             before.values().filter(|other| other.app == *app).map(|other| other.bytes).sum::<usize>()
         };
-        for (mail, waiting) in before.iter().filter(|(mail, _)| !there.contains(mail)) {
-            let no_room = || Why::NoRoom { waiting: bytes_for(&waiting.app), most: self.bytes_per_app_max };
+        let (kept, gone): (Vec<_>, Vec<_>) = before.iter().partition(|(mail, _)| there.contains(mail));
+        let kept_for = |app: &AppId| {
+            kept.iter().filter(|(_, other)| other.app == *app).map(|(mail, _)| **mail).collect()
+        };
+        for (mail, waiting) in gone {
+            let Waiting { app, .. } = waiting;
+            let no_room = || {
+                let (waiting, most) = (bytes_for(app), self.bytes_per_app_max);
+                Why::NoRoom { waiting, most, kept: kept_for(app) }
+            };
             self.batch.leaving.push((*mail, why(*mail, waiting).unwrap_or_else(no_room)));
         }
         self.shelf = before.into_iter().filter(|(mail, _)| there.contains(mail)).collect();
+    }
+
+    /// What waits for an app.
+    fn shelved_for(&self, app: &AppId) -> Vec<Mail> {
+        self.shelf.iter().filter(|(_, waiting)| waiting.app == *app).map(|(mail, _)| *mail).collect()
     }
 
     /// What is around it does what is due.

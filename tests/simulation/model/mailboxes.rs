@@ -23,6 +23,8 @@ use super::Model;
 pub struct Mailboxes {
     /// By device.
     places: BTreeMap<(usize, Mail), Place>,
+    /// The how many-th each was that came to be on a disk.
+    turns: BTreeMap<(usize, Mail), usize>,
     /// Who has asked for all that waits.
     pops: BTreeMap<(usize, CallId), AppId>,
 }
@@ -53,6 +55,17 @@ impl Mailboxes {
         }
     }
 
+    /// Something is on the device's disk, where it was before or not.
+    fn take_turn(&mut self, device: usize, mail: Mail) {
+        let next = self.turns.len();
+        self.turns.entry((device, mail)).or_insert(next);
+    }
+
+    /// Whether these came in this order. What has no turn, as broadcasts have none, is passed over.
+    fn are_in_order(&self, device: usize, mails: impl IntoIterator<Item = Mail>) -> bool {
+        mails.into_iter().filter_map(|mail| self.turns.get(&(device, mail))).is_sorted()
+    }
+
     /// The service has ended: who has no answer gets none.
     fn give_up(&mut self, device: usize) {
         let range = (device, Mail::Message(0))..(device + 1, Mail::Message(0));
@@ -78,7 +91,7 @@ fn held(place: Option<Place>) -> Step {
 
 fn left(place: Option<Place>, why: &Why) -> Step {
     match (place, why) {
-        (_, Why::NoRoom { waiting, most }) if waiting <= most => Err("had room and went from"),
+        (_, Why::NoRoom { waiting, most, .. }) if waiting <= most => Err("had room and went from"),
         (Some(Place::Waiting), Why::Popped) => Ok(Place::HandedOut),
         (Some(Place::Waiting), _) => Ok(Place::Gone),
         _ => Err("left twice a mailbox of"),
@@ -98,7 +111,7 @@ impl Model {
         match seen {
             Seen::Stored(mail) => self.is_on_device(device, mail, stored),
             Seen::Held(mail) => self.is_on_device(device, mail, held),
-            Seen::Left(mail, why) => self.note_place(device, mail, |place| left(place, &why)),
+            Seen::Left(mail, why) => self.left(device, mail, &why),
             Seen::Leaving(mail) => self.note_place(device, mail, |place| match place {
                 Some(Place::Gone | Place::HandedOut) => Err("left twice a mailbox of"),
                 _ => Ok(Place::Perhaps),
@@ -117,7 +130,21 @@ impl Model {
         if let Some(copy) = self.copy(device, mail) {
             copy.is_stored = true;
         }
+        if !matches!(mail, Mail::News(_)) {
+            self.mailboxes.take_turn(device, mail);
+        }
         self.note_place(device, mail, to);
+    }
+
+    /// Something has left a mailbox: if there was no room for it, all that stays came later.
+    fn left(&mut self, device: usize, mail: Mail, why: &Why) {
+        self.note_place(device, mail, |place| left(place, why));
+        if let Why::NoRoom { kept, .. } = why {
+            let is_oldest = kept.iter().all(|other| self.mailboxes.are_in_order(device, [mail, *other]));
+            self.check(is_oldest, || {
+                format!("{mail:?} made room on device {device}, and an older one stays")
+            });
+        }
     }
 
     /// What may come again, as broadcasts do, has no place.
@@ -131,6 +158,9 @@ impl Model {
     /// An app has got all that waited for it.
     fn popped(&mut self, device: usize, app: &AppId, reply: Reply) {
         let Reply::Texts(texts) = reply else { return self.complain(format!("{app} popped {reply:?}")) };
+        let mails = texts.iter().filter_map(|text| Mail::read(text.as_bytes()));
+        let is_in_order = self.mailboxes.are_in_order(device, mails);
+        self.check(is_in_order, || format!("{app} popped on device {device}, out of order, {texts:?}"));
         for text in texts {
             let Some(mail) = Mail::read(text.as_bytes()) else {
                 return self.complain(format!("{app} popped {text}"));
