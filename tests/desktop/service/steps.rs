@@ -25,9 +25,9 @@ const WRITES: [&str; 7] = ["fsync", "fdatasync", "?rename", "?renameat", "rename
 const SENDS: [&str; 2] = ["sendto", "sendmsg"];
 /// The thread that owns the mailbox.
 const OWNER: &str = "lomiri-push";
-/// The message as it came, what its helper made of it, the shade, and that it has gone: each is synced, renamed, and
-/// synced in its folder. Then its file is removed, and that synced.
-const WRITES_MIN: u32 = 14;
+/// The message as it came, what its helper made of it, the shade, and that it has gone: what an earlier write has left
+/// is removed, and each is synced, renamed, and synced in its folder. Then its file is removed, and that synced.
+const WRITES_MIN: u32 = 18;
 /// The ack, the bubble, the signal, and the answer to PopAll.
 const SENDS_MIN: u32 = 4;
 
