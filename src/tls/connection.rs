@@ -236,11 +236,15 @@ impl Tls {
     ) -> Result<usize, TlsError> {
         let (mut used, mut end, before) = (0, 0, plaintext.len());
         loop {
-            let rest = &incoming[end..];
+            let (rest, tickets) = (&incoming[end..], self.tickets());
             end += if self.is_to_be_slim() { front_record_bytes(rest) } else { rest.len() };
             used += self.drive(&mut incoming[used..end], Task::Read, plaintext, out)?;
             if used == end && self.state == State::Open {
-                self.slim_down(plaintext.len() > before)?;
+                let has_heard = plaintext.len() > before;
+                if !has_heard && end > 0 && tickets.is_some() && tickets == self.tickets() {
+                    self.stay_whole();
+                }
+                self.slim_down(has_heard)?;
             }
             if end == incoming.len() {
                 return Ok(used);
@@ -253,6 +257,24 @@ impl Tls {
             Side::Server(whole) => whole.capture.is_some(),
             Side::Device(whole) => whole.capture.is_some(),
             Side::Slim(_) | Side::None => false,
+        }
+    }
+
+    /// How many tickets a device has been given that is to become slim; `None` while it shakes hands.
+    fn tickets(&self) -> Option<u32> {
+        match &self.side {
+            Side::Device(whole) if whole.capture.is_some() && !whole.connection.is_handshaking() => {
+                Some(whole.connection.tls13_tickets_received())
+            }
+            _ => None,
+        }
+    }
+
+    /// A server that has said something else before its first word may have changed its keys, so that those which
+    /// we have taken down are no longer theirs.
+    fn stay_whole(&mut self) {
+        if let Side::Device(whole) = &mut self.side {
+            whole.capture = None;
         }
     }
 

@@ -6,9 +6,12 @@ mod stock;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, IsCa, KeyPair};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::SingleCertAndKey;
+use rustls::unbuffered::ConnectionState;
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
 
 use super::certificates::certificates_in;
@@ -241,6 +244,43 @@ fn plaintext_right_behind_finished_comes_out() {
             pair.server.read_from(&mut pair.device, bytes).expect("agreed");
             assert_eq!(pair.server.plaintext, b"connect", "{sides:?}");
         }
+    }
+}
+
+/// Nothing forbids it, and a device that is to become slim has to bear it.
+#[test]
+fn a_server_may_change_its_key_before_its_first_word() {
+    for bytes in [1, usize::MAX] {
+        let mut pair = Pair::of(Sides { server_slim: false, device_slim: true });
+        pair.shake(usize::MAX).expect("both agree");
+        let Side::Server(whole) = &mut pair.server.tls.side else { unreachable!("it accepted") };
+        let state = whole.connection.process_tls_records(&mut []).state.expect("it is open");
+        let ConnectionState::WriteTraffic(traffic) = state else { unreachable!("it may write") };
+        traffic.refresh_traffic_keys().expect("TLS 1.3");
+        pair.exchange(bytes);
+        assert!(!pair.device.is_slim());
+    }
+}
+
+/// A message that asks for a key share of another group goes before the handshake.
+#[test]
+fn a_handshake_that_is_retried_becomes_slim_too() {
+    let made = self_signed("push.example.org");
+    let server = ServerOptions { slim: true, ..ServerOptions::default() };
+    for bytes in [1, usize::MAX] {
+        let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::SECP256R1];
+        let offering = CryptoProvider { kx_groups, ..(*provider()).clone() };
+        let mut device = ClientConfig::builder_with_provider(Arc::new(offering))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("suites for it")
+            .dangerous()
+            .with_custom_certificate_verifier(made.trust().verifier(&provider()).expect("its own"))
+            .with_no_client_auth();
+        device.enable_secret_extraction = true;
+        let mut pair = Pair::new(&server_config(&made.certificates(), &server), &Arc::new(device));
+        pair.shake(bytes).expect("both agree");
+        pair.exchange(bytes);
+        assert!(pair.server.is_slim() && pair.device.is_slim());
     }
 }
 
