@@ -93,7 +93,7 @@ fn devices_that_must_prove_themselves_are_enrolled_once_and_kept() {
     let server = serve(&folder);
     let [state, key] = ["swarm.json", "data/operator-key"].map(|name| folder.path().join(name));
     let key = ["--operator-key", text(&key)];
-    let few = ["--state", text(&state), "--notify", "max", "--for", "200ms", "--broadcast", "1"];
+    let few = ["--state", text(&state), "--notify", "100", "--for", "200ms", "--broadcast", "1"];
     let report = measured(&server, &[&few[..], &key, &["--devices", "20"]].concat());
     assert_eq!((&report["devices"], &report["broadcast"]["deliveries"]), (&20.into(), &20.into()));
     let old = ["--devices", "20", "--wire", "0", "--tls", "1.2", "--state", text(&state), "--notify", "20"];
