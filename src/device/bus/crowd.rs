@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Calls of one caller that are not answered. An app waits for each; all of a package at once are a handful.
 pub(super) const CALLS_PER_CALLER_MAX: usize = 32;
-/// Those of all callers: fewer than the service takes up, so that messages and helpers find room beside them.
-pub(super) const CALLS_MAX: usize = 192;
+/// Those of all callers: fewer than the service takes up, so that messages and helpers find room beside them, and than
+/// answers may wait to be sent, with those who wait for the bus to say who they are.
+pub(super) const CALLS_MAX: usize = 160;
 
 /// All who wait, on whatever connection.
 #[derive(Clone, Debug, Default)]

@@ -112,8 +112,9 @@ impl Desk {
         };
         let outbox = self.outbox.clone();
         let responder = Responder::new(move |outcome| {
-            outbox.reply(&call, &outcome.into());
+            // Who has his answer may call again at once.
             drop(wait);
+            outbox.reply(&call, &outcome.into());
         });
         (self.duty.told)(News::Call(Call { ask, responder }));
     }

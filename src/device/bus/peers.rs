@@ -29,7 +29,14 @@ pub(super) struct Peers {
 
 /// Who sits where.
 #[derive(Clone, Default)]
-struct Places(Arc<Mutex<Vec<Place>>>);
+struct Places(Arc<Mutex<Seats>>);
+
+#[derive(Default)]
+struct Seats {
+    taken: Vec<Place>,
+    /// Given next. None is given twice: who has left may still be owed answers.
+    next_number: u64,
+}
 
 /// One who has connected.
 struct Place {
@@ -55,7 +62,7 @@ impl Peers {
 
     /// Sends a message to all.
     pub(super) fn send(&self, message: &Message) {
-        for outbox in self.places.lock().iter().filter_map(|place| place.outbox.as_ref()) {
+        for outbox in self.places.lock().taken.iter().filter_map(|place| place.outbox.as_ref()) {
             outbox.send(message.clone());
         }
     }
@@ -66,7 +73,7 @@ impl Drop for Peers {
         // Whoever waits in accept is woken by it.
         let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
         let _ = fs::remove_file(&self.path);
-        for place in self.places.lock().drain(..) {
+        for place in self.places.lock().taken.drain(..) {
             let _ = place.socket.shutdown(std::net::Shutdown::Both);
         }
     }
@@ -127,24 +134,25 @@ fn handshake(socket: UnixStream) -> zbus::Result<MessageIterator> {
 impl Places {
     /// A place for one more, if there is one.
     fn take(&self, socket: &UnixStream) -> Option<u64> {
-        let mut places = self.lock();
-        let socket = socket.try_clone().ok().filter(|_| places.len() < PEERS_MAX)?;
-        let number = places.last().map_or(0, |last| last.number + 1);
-        places.push(Place { number, socket, outbox: None });
+        let mut seats = self.lock();
+        let socket = socket.try_clone().ok().filter(|_| seats.taken.len() < PEERS_MAX)?;
+        let number = seats.next_number;
+        seats.next_number += 1;
+        seats.taken.push(Place { number, socket, outbox: None });
         Some(number)
     }
 
     fn open(&self, number: u64, outbox: Outbox) {
-        if let Some(place) = self.lock().iter_mut().find(|place| place.number == number) {
+        if let Some(place) = self.lock().taken.iter_mut().find(|place| place.number == number) {
             place.outbox = Some(outbox);
         }
     }
 
     fn leave(&self, number: u64) {
-        self.lock().retain(|place| place.number != number);
+        self.lock().taken.retain(|place| place.number != number);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
+    fn lock(&self) -> MutexGuard<'_, Seats> {
         self.0.lock().expect("nothing panics while it holds this")
     }
 }
