@@ -89,7 +89,10 @@ impl Callers {
 
     /// Asks, under a number of the asker's. One must be free, and the API known.
     pub(super) fn ask(&mut self, number: u64, request: &Request<'_>, registry: &Registry) {
-        let (Some(caller), Some(api)) = (self.idle.pop(), &self.api) else {
+        let Some(api) = &self.api else {
+            return self.answered.push_back((number, Err("where the API is was not said".into())));
+        };
+        let Some(caller) = self.idle.pop() else {
             return self.answered.push_back((number, Err("nobody is free to ask".into())));
         };
         let request = api.url.on_kept_connection(request);
