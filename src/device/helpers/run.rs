@@ -93,8 +93,7 @@ pub fn run(helpers: &Helpers, helper: &Helper, app: &AppId, payload: &Payload) -
     let mut talk = Talk::of(&mut command, is_heard).map_err(RunError::Start)?;
     let mut child = helpers.runs.start(&mut command, mark)?;
     let has_ended = wait(&child, &mut talk, helpers.options.time_limit);
-    helpers.runs.leave(&child);
-    let status = end(&mut child, mark);
+    let status = end(&mut child, mark, |child| helpers.runs.leave(child));
     drop(held);
     talk.log(app);
     match (has_ended.map_err(RunError::Start)?, status.map_err(RunError::Start)?) {
@@ -191,18 +190,26 @@ fn end_of(child: &Child) -> io::Result<PipeReader> {
     let (end, alive) = io::pipe()?;
     let child = Pid::from_child(child);
     thread::Builder::new().name("helper-end".into()).spawn(move || {
-        let _ = retry_on_intr(|| waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT));
+        let _ = await_end(child);
         drop(alive);
     })?;
     Ok(end)
 }
 
-/// Ends the helper, if it has not ended, and all that it has started.
-fn end(child: &mut Child, mark: Mark) -> io::Result<ExitStatus> {
-    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-    let status = child.wait();
+/// Ends the helper, if it has not ended, and all that it has started. `ended` is told before the helper's number may
+/// become another process's.
+fn end(child: &mut Child, mark: Mark, ended: impl FnOnce(&Child)) -> io::Result<ExitStatus> {
+    let process = Pid::from_child(child);
+    let _ = kill_process_group(process, Signal::KILL);
+    let _ = await_end(process);
     mark.end_all();
-    status
+    ended(child);
+    child.wait()
+}
+
+/// Waits until a child has ended, and leaves it to be looked at.
+fn await_end(child: Pid) -> rustix::io::Result<()> {
+    retry_on_intr(|| waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)).map(drop)
 }
 
 /// What a helper says on its standard output and error, of which the log keeps the beginning.
@@ -265,7 +272,7 @@ mod tests {
         let mut talk = Talk::of(&mut command, true).expect("a pipe");
         let mut child = command.spawn().expect("a shell");
         assert!(wait(&child, &mut talk, Duration::from_secs(120)).expect("it is waited for"));
-        assert!(end(&mut child, Mark::new()).expect("it has ended").success());
+        assert!(end(&mut child, Mark::new(), |_| {}).expect("it has ended").success());
         assert!(talk.said.starts_with(b"hello\n\0"));
         assert_eq!(talk.said.len(), SAID_BYTES_MAX);
     }
@@ -277,7 +284,7 @@ mod tests {
         let mut talk = Talk::of(&mut command, true).expect("a pipe");
         let mut child = command.spawn().expect("a shell");
         assert!(wait(&child, &mut talk, Duration::from_secs(120)).expect("it is waited for"));
-        end(&mut child, Mark::new()).expect("it has ended");
+        end(&mut child, Mark::new(), |_| {}).expect("it has ended");
         talk.hear_out();
         assert_eq!(talk.said, b"over\n");
     }

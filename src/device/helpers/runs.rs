@@ -35,7 +35,8 @@ impl Run {
 }
 
 impl Runs {
-    /// Starts a helper, whose processes are known by `mark`. [`Runs::leave`] must follow before it is awaited.
+    /// Starts a helper, whose processes are known by `mark`. [`Runs::leave`] must follow, once all of them have ended and
+    /// before it is awaited.
     pub fn start(&self, command: &mut Command, mark: Mark) -> Result<Child, RunError> {
         let mut state = self.state();
         if state.are_over {
@@ -46,7 +47,7 @@ impl Runs {
         Ok(child)
     }
 
-    /// This one is ended by whoever has started it.
+    /// All of this one has ended.
     pub fn leave(&self, child: &Child) {
         let process = Pid::from_child(child);
         self.state().running.retain(|run| run.process != process);

@@ -167,6 +167,7 @@ fn the_machine_stays_awake_from_dialing_to_connack_and_from_a_frame_until_its_wo
     let News::Came { stored, awake, .. } = next(&news) else { panic!("a broadcast") };
     assert_eq!(locks.held(), 1, "something came");
     stored.send(()).expect("the link waits");
+    assert_eq!(locks.held(), 1, "what came is stored, and there is more to do");
     drop(awake);
     assert_eq!(locks.held(), 0, "its work is done");
     link.stop();
