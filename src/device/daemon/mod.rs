@@ -433,6 +433,12 @@ fn run_helper(helpers: &Helpers, app: &AppId, payload: &Payload) -> Option<Outpu
     };
     match helpers.run(&helper, app, payload) {
         Ok(output) => parse(app, &output),
+        Err(_) if helpers.are_over() => {
+            log::info!(
+                "the helper of {app} ends with the service: its message has it again at the next start"
+            );
+            None
+        }
         Err(error) => {
             log::warn!("the helper of {app}: {error}: its message goes to the mailbox as it came");
             None

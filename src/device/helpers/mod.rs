@@ -80,6 +80,11 @@ impl Helpers {
         run::run(self, helper, app, payload)
     }
 
+    /// Whether [`Helpers::end_all`] was called: what became of a helper since says nothing of it.
+    pub fn are_over(&self) -> bool {
+        self.runs.are_over()
+    }
+
     /// Ends all helpers that run, and all that they have started. From here on none runs.
     pub fn end_all(&self) {
         self.runs.end_all();

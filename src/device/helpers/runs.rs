@@ -60,6 +60,11 @@ impl Runs {
         state.running.iter().for_each(|run| run.end());
     }
 
+    /// Whether none may begin any more.
+    pub fn are_over(&self) -> bool {
+        self.state().are_over
+    }
+
     /// What a thread that panicked has left is intact: nothing here panics between two changes.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
