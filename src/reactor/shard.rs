@@ -147,7 +147,7 @@ impl Shard {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         while self.acceptor.is_some() || !self.connections.is_empty() || !self.backlog.is_empty() {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            match self.inbox.wait(&mut self.poll, &mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => self.turn(&events),
             }
