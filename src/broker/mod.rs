@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use log::info;
+use log::{debug, info};
 
 use self::broadcasts::{Broadcasts, Next};
 use self::delivery::{Acked, Arrived, Delivery};
@@ -388,7 +388,7 @@ impl Broker {
         let level = levels.get(&ChannelId::SYSTEM).copied().unwrap_or_default();
         let image = self.images.shared(&image);
         let slot = self.slot(key).expect("its session has just been served");
-        info!("session({}) registered {device}", slot.id);
+        debug!("session({}) registered {device}", slot.id);
         slot.session.accept(now);
         slot.delivery = Some(Box::new(Delivery::new(device.clone(), image, level, least)));
         // Before the first page is asked for, so that none of these is in it.
