@@ -2,6 +2,7 @@
 //! device loops and the API loop share it; it knows neither sessions nor HTTP.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::mem;
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::acceptor::Slot;
-use crate::tls::{Tls, TlsError};
+use crate::tls::{Status, Tls, TlsError};
 
 /// The loop's read buffer: at least one whole TLS record, so that a full one is not read in parts.
 const READ_BYTES: usize = 32 * 1024;
@@ -72,6 +73,9 @@ pub(super) struct Connection {
     socket: TcpStream,
     tls: Option<Tls>,
     unsent: Vec<u8>,
+    /// What is unsent are tickets that wait for the first answer, to leave with it: one system call and one
+    /// segment less for each connect.
+    holds_tickets: bool,
     /// The last event said that the peer has shut down: then a short read is not the end.
     expects_end: bool,
     _slot: Slot,
@@ -79,7 +83,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(socket: TcpStream, tls: Option<Tls>, slot: Slot) -> Connection {
-        Connection { socket, tls, unsent: Vec::new(), expects_end: false, _slot: slot }
+        Connection { socket, tls, unsent: Vec::new(), holds_tickets: false, expects_end: false, _slot: slot }
     }
 
     /// Lets events of this socket come to a loop, under `token`. What is there already is an event.
@@ -134,6 +138,14 @@ impl Connection {
         };
         sealed.clear();
         let read = tls.read(incoming, plaintext, sealed);
+        if let Ok(Status { peer_closed, only_tickets: true }) = read
+            && !plaintext.is_empty()
+            && !sealed.is_empty()
+        {
+            self.unsent.extend_from_slice(sealed);
+            self.holds_tickets = true;
+            return Ok(peer_closed);
+        }
         // On error this is the alert, which need not arrive.
         let transmitted = self.transmit(sealed);
         let status = read.map_err(Fault::Tls)?;
@@ -172,7 +184,7 @@ impl Connection {
 
     /// Sends what was left over, as far as the socket takes it.
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
-        if self.unsent.is_empty() {
+        if !self.has_unsent() {
             return Ok(());
         }
         let written = write(&mut self.socket, &self.unsent)?;
@@ -185,10 +197,14 @@ impl Connection {
 
     /// Whether the socket has not taken everything: an event will say when to [`Connection::flush`].
     pub(super) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() && !self.holds_tickets
     }
 
     fn transmit(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if mem::take(&mut self.holds_tickets) {
+            self.unsent.extend_from_slice(bytes);
+            return self.flush();
+        }
         let written = if self.unsent.is_empty() { write(&mut self.socket, bytes)? } else { 0 };
         let rest = &bytes[written..];
         if self.unsent.len() + rest.len() > UNSENT_BYTES_MAX {
@@ -221,6 +237,11 @@ mod tests {
 
     use super::super::acceptor::Slots;
     use super::*;
+    use crate::base::Wall;
+    use crate::tls::{
+        Certificates, DeviceOptions, ServerName, ServerOptions, TicketKeys, Tickets, Trust, device_config,
+        server_config,
+    };
 
     /// A connection without TLS, and the other end of its socket.
     fn connection() -> (Connection, std::net::TcpStream) {
@@ -268,6 +289,69 @@ mod tests {
         };
         assert!(matches!(fault, Fault::Unread));
         assert!(connection.unsent.len() <= UNSENT_BYTES_MAX);
+    }
+
+    /// A device that says its first word right behind its handshake, and what the server has then.
+    fn greeted(scratch: &mut Scratch) -> (Connection, std::net::TcpStream, Tls) {
+        let made = rcgen::generate_simple_self_signed(["push.example.org".to_owned()]).expect("a name");
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let shown = Certificates::new(certificate.as_bytes(), key.as_bytes()).expect("made above");
+        let keys = TicketKeys::new(Wall(0), &mut |bytes| bytes.fill(7));
+        let tickets = Some(Tickets::new(&keys, shown.clone()));
+        let options = ServerOptions { tickets, slim: true, ..ServerOptions::default() };
+        let trusting = device_config(&Trust::Insecure, DeviceOptions::default()).expect("valid");
+        let name = ServerName::try_from("push.example.org").expect("a name");
+        let mut device = Tls::connect(&trusting, name).expect("a good configuration");
+
+        let (mut connection, mut peer) = connection();
+        connection.tls = Some(Tls::accept(&server_config(&shown, &options)).expect("a good configuration"));
+        let (mut bytes, mut out) = (vec![0; 16 * 1024], Vec::new());
+        device.read(&mut [], &mut Vec::new(), &mut out).expect("a hello");
+        peer.write_all(&out).expect("connected");
+        assert!(matches!(connection.receive(scratch), Received::Drained));
+        assert!(!connection.holds_tickets);
+        out.clear();
+        while device.is_handshaking() {
+            let read = peer.read(&mut bytes).expect("the server's flight");
+            device.read(&mut bytes[..read], &mut Vec::new(), &mut out).expect("both agree");
+        }
+        device.write(b"hello", &mut out).expect("the handshake is done");
+        peer.write_all(&out).expect("connected");
+        assert!(matches!(connection.receive(scratch), Received::Drained));
+        assert_eq!(scratch.plaintext, b"hello");
+        (connection, peer, device)
+    }
+
+    #[test]
+    fn tickets_leave_with_the_first_answer() {
+        let mut scratch = Scratch::new();
+        let (mut connection, mut peer, mut device) = greeted(&mut scratch);
+        assert!(connection.holds_tickets && !connection.has_unsent());
+        // An event, as when the connection moves to another loop.
+        connection.flush().expect("the peer is there");
+        peer.set_nonblocking(true).expect("a socket");
+        let mut bytes = vec![0; 16 * 1024];
+        assert_eq!(peer.read(&mut bytes).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+
+        connection.send([&b"welcome"[..]], &mut scratch).expect("the peer is there");
+        assert_eq!(connection.unsent.capacity(), 0);
+        peer.set_nonblocking(false).expect("a socket");
+        let (read, mut plaintext) = (peer.read(&mut bytes).expect("both"), Vec::new());
+        device.read(&mut bytes[..read], &mut plaintext, &mut Vec::new()).expect("intact");
+        assert_eq!(plaintext, b"welcome");
+    }
+
+    #[test]
+    fn tickets_leave_before_the_last_word() {
+        let mut scratch = Scratch::new();
+        let (mut connection, mut peer, mut device) = greeted(&mut scratch);
+        connection.close().expect("the peer is there");
+        assert!(!connection.has_unsent());
+        drop(connection);
+        let mut bytes = Vec::new();
+        peer.read_to_end(&mut bytes).expect("all of it");
+        let status = device.read(&mut bytes, &mut Vec::new(), &mut Vec::new()).expect("intact");
+        assert!(status.peer_closed);
     }
 
     #[test]

@@ -56,6 +56,9 @@ enum State {
 pub struct Status {
     /// The peer has sent close_notify: all of its plaintext has come out, and no more will.
     pub peer_closed: bool,
+    /// What this read has appended to `out` are a server's tickets (TLS 1.3), for which nobody waits: they may
+    /// leave together with the first plaintext.
+    pub only_tickets: bool,
 }
 
 /// Why a TLS connection cannot go on. Its text is for the log and holds no bytes of the peer's.
@@ -155,11 +158,13 @@ impl Tls {
         plaintext: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<Status, TlsError> {
+        let was_shaking_hands = matches!(self.side, Side::Server(_)) && self.is_handshaking();
         if self.state == State::Open {
             let read = self.read_open(ciphertext, plaintext, out);
             self.over_if_failed(read)?;
         }
-        Ok(Status { peer_closed: self.state == State::PeerClosed })
+        let only_tickets = was_shaking_hands && !self.is_handshaking() && self.is_tls13();
+        Ok(Status { peer_closed: self.state == State::PeerClosed, only_tickets })
     }
 
     /// Seals `plaintext` into as many records as it takes and appends them to `out`. Fails while the
@@ -205,6 +210,15 @@ impl Tls {
             Side::Server(whole) => whole.is_resumed(),
             Side::Device(whole) => whole.is_resumed(),
             Side::Slim(slim) => slim.is_resumed(),
+            Side::None => false,
+        }
+    }
+
+    fn is_tls13(&self) -> bool {
+        match &self.side {
+            Side::Server(whole) => whole.is_tls13(),
+            Side::Device(whole) => whole.is_tls13(),
+            Side::Slim(_) => true,
             Side::None => false,
         }
     }
@@ -363,11 +377,14 @@ impl<C: Records> Whole<C> {
         self.connection.state().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
+    fn is_tls13(&self) -> bool {
+        self.connection.state().protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
+
     /// Whether the handshake is over, and was one of TLS 1.3. One of TLS 1.2 stays as it is.
     fn is_slim_due(&mut self) -> bool {
-        let state = self.connection.state();
-        let is_over = self.capture.is_some() && !state.is_handshaking();
-        let is_tls13 = state.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let is_over = self.capture.is_some() && !self.connection.state().is_handshaking();
+        let is_tls13 = self.is_tls13();
         if is_over && !is_tls13 {
             self.capture = None;
         }

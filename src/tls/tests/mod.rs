@@ -433,7 +433,7 @@ fn close_both_ways(sides: Sides) {
     pair.device.tls.close(&mut pair.device.out);
     pair.device.out.extend(&[b'x'; 30_000]);
     let status = pair.server.read_from(&mut pair.device, usize::MAX).expect("orderly");
-    assert_eq!(status, Status { peer_closed: true });
+    assert_eq!(status, Status { peer_closed: true, only_tickets: false });
     assert_eq!(pair.server.plaintext, b"last");
     assert_eq!(pair.server.tls.partial.capacity(), 0);
 
@@ -444,7 +444,7 @@ fn close_both_ways(sides: Sides) {
     other.server.tls.close(&mut other.server.out);
     assert_eq!(pair.server.out.len(), other.server.out.len(), "closing answers a close");
     let status = other.device.read_from(&mut other.server, usize::MAX).expect("orderly");
-    assert_eq!(status, Status { peer_closed: true });
+    assert_eq!(status, Status { peer_closed: true, only_tickets: false });
     assert_eq!(other.device.plaintext, b"goodbye");
 }
 
@@ -455,7 +455,7 @@ fn garbage_after_the_own_end_is_ignored() {
         pair.server.tls.close(&mut pair.server.out);
         let sent = pair.server.out.len();
         let status = pair.server.read(&mut b"garbage".to_vec()).expect("ignored");
-        assert_eq!(status, Status { peer_closed: false });
+        assert_eq!(status, Status { peer_closed: false, only_tickets: false });
         pair.server.tls.close(&mut pair.server.out);
         assert_eq!(pair.server.out.len(), sent, "there is one close_notify");
         assert!(matches!(pair.server.tls.write(b"x", &mut pair.server.out), Err(TlsError::Over)));

@@ -229,3 +229,29 @@ fn a_slim_device_resumes_with_the_ticket_that_came_before() {
     });
     assert_eq!(resumed, [false, true, true]);
 }
+
+/// What may wait for the server's first word: its tickets, and nothing that a device waits for.
+#[test]
+fn only_the_end_of_a_handshake_brings_only_tickets() {
+    let made = self_signed("push.example.org");
+    let tickets = Tickets::new(&TicketKeys::new(NOW, &mut counter()), made.certificates());
+    for slim in [false, true] {
+        let options = ServerOptions { tickets: Some(tickets.clone()), slim, ..ServerOptions::default() };
+        let server = server_config(&made.certificates(), &options);
+        for (version, says) in [(&rustls::version::TLS12, false), (&rustls::version::TLS13, true)] {
+            let Pair { mut server, mut device } = Pair::new(&server, &device_of(version));
+            device.read(&mut []).expect("a first flight");
+            let status = server.read_from(&mut device, usize::MAX).expect("a hello");
+            assert!(!status.only_tickets, "the server's hello");
+            device.read_from(&mut server, usize::MAX).expect("both agree");
+            let status = server.read_from(&mut device, usize::MAX).expect("both agree");
+            assert!(!server.tls.is_handshaking());
+            assert_eq!(status.only_tickets, says, "{version:?}");
+            assert!(!server.out.is_empty(), "a ticket, or the end of the handshake");
+            device.read_from(&mut server, usize::MAX).expect("both agree");
+            device.write(b"more");
+            let status = server.read_from(&mut device, usize::MAX).expect("intact");
+            assert!(!status.only_tickets, "{version:?}");
+        }
+    }
+}
