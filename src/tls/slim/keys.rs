@@ -6,7 +6,7 @@ use std::fmt;
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{self, KeyType, Prk};
 use rustls::{CipherSuite, ConnectionTrafficSecrets};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::error::RecordError;
 
@@ -69,23 +69,60 @@ impl Suite {
     }
 }
 
+/// The secret, the IV that it expands to, and the key where that fits into what the longest secret takes anyway. It
+/// does for AES-128, on which nearly all agree; for the others it is expanded anew each time.
+const KEPT_BYTES: usize = SECRET_BYTES_MAX + IV_BYTES;
+
 /// What one direction keeps between its records. It is never copied: a number that is used twice under one key
 /// gives the plaintext away.
 pub(super) struct Direction {
-    secret: [u8; SECRET_BYTES_MAX],
-    /// Of the next record under this secret.
-    sequence: u64,
+    kept: [u8; KEPT_BYTES],
+    /// Of the next record under this secret, as it goes into the nonce. A `u64` would be aligned, and make a
+    /// connection larger.
+    sequence: [u8; 8],
     suite: Suite,
 }
 
 impl Direction {
     /// `None` if `secret` is not one of `suite`'s.
     pub(super) fn new(suite: Suite, secret: &[u8], sequence: u64) -> Option<Direction> {
-        let mut direction = Direction { secret: [0; SECRET_BYTES_MAX], sequence, suite };
-        (secret.len() == suite.secret_bytes()).then(|| {
-            direction.secret[..secret.len()].copy_from_slice(secret);
-            direction
-        })
+        if secret.len() != suite.secret_bytes() {
+            return None;
+        }
+        let mut direction = Direction { kept: [0; KEPT_BYTES], sequence: sequence.to_be_bytes(), suite };
+        direction.kept[..secret.len()].copy_from_slice(secret);
+        direction.expand();
+        Some(direction)
+    }
+
+    /// The secret, the IV, and the key if it is kept.
+    fn parts(&self) -> (&[u8], &[u8; IV_BYTES], Option<&[u8]>) {
+        let (secret, rest) = self.kept.split_at(self.suite.secret_bytes());
+        let (iv, key) = rest.split_first_chunk().expect("the longest secret leaves as much");
+        (secret, iv, (key.len() == self.suite.aead().key_len()).then_some(key))
+    }
+
+    /// Makes the rest of what is kept from the secret.
+    fn expand(&mut self) {
+        let (secret, rest) = self.kept.split_at_mut(self.suite.secret_bytes());
+        let secret = Prk::new_less_safe(self.suite.hkdf(), secret);
+        let (iv, key) = rest.split_at_mut(IV_BYTES);
+        expand(&secret, b"iv", iv);
+        if key.len() == self.suite.aead().key_len() {
+            expand(&secret, b"key", key);
+        }
+    }
+
+    /// Lends out the key.
+    fn with_key<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
+        let (secret, _, key) = self.parts();
+        if let Some(key) = key {
+            return take(key);
+        }
+        let mut key = Zeroizing::new([0; KEY_BYTES_MAX]);
+        let key = &mut key[..self.suite.aead().key_len()];
+        expand(&Prk::new_less_safe(self.suite.hkdf(), secret), b"key", key);
+        take(key)
     }
 
     /// Whether its keys are these, which rustls has computed from the same secret.
@@ -98,83 +135,53 @@ impl Direction {
             }
             _ => return false,
         };
-        let ours = Keys::of(self);
-        suite == self.suite && ours.key() == key.as_ref() && ours.iv == iv.as_ref()
+        let (_, our_iv, _) = self.parts();
+        suite == self.suite && our_iv == iv.as_ref() && self.with_key(|ours| ours == key.as_ref())
     }
 
-    /// What seals or opens the next records; expanding the keys anew is what makes an idle direction small.
+    /// What seals or opens the next records. The cipher's own tables are made anew each time, for an idle
+    /// direction is to be small.
     pub(super) fn cipher(&mut self) -> Cipher<'_> {
-        let key = Keys::of(self).expanded();
+        let key = self.cipher_key();
         Cipher { direction: self, key }
+    }
+
+    fn cipher_key(&self) -> LessSafeKey {
+        let key = self.with_key(|key| UnboundKey::new(self.suite.aead(), key));
+        LessSafeKey::new(key.expect("it has its algorithm's length"))
+    }
+
+    fn sequence(&self) -> u64 {
+        u64::from_be_bytes(self.sequence)
     }
 
     #[cfg(test)]
     pub(super) fn pretend_records(&mut self, records: u64) {
-        self.sequence = records;
+        self.sequence = records.to_be_bytes();
     }
 }
 
 impl Drop for Direction {
     fn drop(&mut self) {
-        self.secret.zeroize();
+        self.kept.zeroize();
     }
 }
 
 /// Tells nothing that is secret.
 impl fmt::Debug for Direction {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Direction { suite, sequence, .. } = self;
         formatter
             .debug_struct("Direction")
-            .field("suite", suite)
-            .field("sequence", sequence)
+            .field("suite", &self.suite)
+            .field("sequence", &self.sequence())
             .finish_non_exhaustive()
     }
-}
-
-/// What a secret expands to.
-struct Keys {
-    suite: Suite,
-    key: [u8; KEY_BYTES_MAX],
-    iv: [u8; IV_BYTES],
-}
-
-impl Keys {
-    fn of(direction: &Direction) -> Keys {
-        let Direction { secret, suite, .. } = direction;
-        let mut keys = Keys { suite: *suite, key: [0; KEY_BYTES_MAX], iv: [0; IV_BYTES] };
-        let secret = Prk::new_less_safe(suite.hkdf(), &secret[..suite.secret_bytes()]);
-        expand(&secret, b"key", &mut keys.key[..suite.aead().key_len()]);
-        expand(&secret, b"iv", &mut keys.iv);
-        keys
-    }
-
-    fn key(&self) -> &[u8] {
-        &self.key[..self.suite.aead().key_len()]
-    }
-
-    fn expanded(&self) -> Expanded {
-        let key = UnboundKey::new(self.suite.aead(), self.key()).expect("it has its algorithm's length");
-        Expanded { key: LessSafeKey::new(key), iv: self.iv }
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        self.key.zeroize();
-        self.iv.zeroize();
-    }
-}
-
-struct Expanded {
-    key: LessSafeKey,
-    iv: [u8; IV_BYTES],
 }
 
 /// A direction at work, for as long as some records are sealed or opened.
 pub(super) struct Cipher<'a> {
     direction: &'a mut Direction,
-    key: Expanded,
+    key: LessSafeKey,
 }
 
 impl Cipher<'_> {
@@ -188,7 +195,7 @@ impl Cipher<'_> {
         out.extend_from_slice(content);
         out.push(kind);
         let (nonce, aad) = (self.next_nonce(), Aad::from(header));
-        let tag = self.key.key.seal_in_place_separate_tag(nonce, aad, &mut out[begin..]);
+        let tag = self.key.seal_in_place_separate_tag(nonce, aad, &mut out[begin..]);
         out.extend_from_slice(tag.expect("a record is far shorter than a cipher's limit").as_ref());
     }
 
@@ -196,7 +203,7 @@ impl Cipher<'_> {
     pub(super) fn open<'r>(&mut self, record: &'r mut [u8]) -> Result<(u8, &'r [u8]), RecordError> {
         let (header, ciphertext) = record.split_at_mut(HEADER_BYTES);
         let (nonce, aad) = (self.next_nonce(), Aad::from(&*header));
-        let inner = self.key.key.open_in_place(nonce, aad, ciphertext);
+        let inner = self.key.open_in_place(nonce, aad, ciphertext);
         let inner: &[u8] = inner.map_err(|_| RecordError::BadRecordMac)?;
         // Behind the content stand its type, and zeros that hide its length.
         let end = inner.iter().rposition(|byte| *byte != 0).ok_or(RecordError::UnexpectedMessage)?;
@@ -208,25 +215,26 @@ impl Cipher<'_> {
 
     /// How many records have gone under this key.
     pub(super) fn records(&self) -> u64 {
-        self.direction.sequence
+        self.direction.sequence()
     }
 
     /// From here on the direction has its next secret (RFC 8446, section 7.2).
     pub(super) fn update(&mut self) {
-        let bytes = self.direction.suite.secret_bytes();
-        let secret = &mut self.direction.secret[..bytes];
-        let current = Prk::new_less_safe(self.direction.suite.hkdf(), secret);
+        let Direction { kept, sequence, suite } = self.direction;
+        let secret = &mut kept[..suite.secret_bytes()];
+        let current = Prk::new_less_safe(suite.hkdf(), secret);
         expand(&current, b"traffic upd", secret);
-        self.direction.sequence = 0;
-        self.key = Keys::of(self.direction).expanded();
+        *sequence = [0; 8];
+        self.direction.expand();
+        self.key = self.direction.cipher_key();
     }
 
     /// The number goes with the record, whether or not that can be opened.
     fn next_nonce(&mut self) -> Nonce {
-        let mut nonce = self.key.iv;
-        let number = self.direction.sequence.to_be_bytes();
+        let (_, iv, _) = self.direction.parts();
+        let (mut nonce, number) = (*iv, self.direction.sequence);
         nonce[IV_BYTES - number.len()..].iter_mut().zip(number).for_each(|(byte, number)| *byte ^= number);
-        self.direction.sequence += 1;
+        self.direction.sequence = (self.direction.sequence() + 1).to_be_bytes();
         Nonce::assume_unique_for_key(nonce)
     }
 }
@@ -283,9 +291,9 @@ mod tests {
     fn keys_are_those_of_the_standard_trace() {
         let secret = bytes("a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643");
         let direction = Direction::new(Suite::Aes128GcmSha256, &secret, 0).expect("32 bytes");
-        let keys = Keys::of(&direction);
-        assert_eq!(keys.key(), bytes("9f02283b6c9c07efc26bb9f2ac92e356"));
-        assert_eq!(keys.iv, bytes("cf782b88dd83549aadf1e984")[..]);
+        let (_, iv, key) = direction.parts();
+        assert_eq!(key, Some(&bytes("9f02283b6c9c07efc26bb9f2ac92e356")[..]));
+        assert_eq!(iv, &bytes("cf782b88dd83549aadf1e984")[..]);
     }
 
     #[test]
