@@ -1,5 +1,5 @@
 //! What a record costs the server, by either record layer: `cargo bench --bench records`. Each record comes and goes
-//! by itself, so that the slim one expands its keys for it anew, as it does for an idle connection that wakes.
+//! by itself, so that the slim one makes its cipher anew, as it does for an idle connection that wakes.
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use lomiri_push::tls::{
@@ -112,7 +112,7 @@ fn open_together_rustls(bencher: Bencher, bytes: usize) {
     open_by(false, bencher, bytes, TOGETHER);
 }
 
-/// Waking alone: the keys are expanded, and nothing is sealed.
+/// Waking alone: the cipher is made, and nothing is sealed.
 #[divan::bench]
 fn wake_slim(bencher: Bencher) {
     let mut pair = Pair::new(true);
