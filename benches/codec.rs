@@ -1,27 +1,20 @@
 //! What the wires cost per frame: `cargo bench --bench codec`.
 
-use std::time::Duration;
+#[path = "setup/frames.rs"]
+mod frames;
 
 use divan::{Bencher, black_box, counter::BytesCount};
-use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Payload, Seq, Urgency};
+use frames::{IMAGE, decode, message, payload};
+use lomiri_push::base::{AppId, ChannelId, Level, MessageId, Seq};
 use lomiri_push::protocol::broadcast::{Missing, is_for_image};
 use lomiri_push::protocol::wire0::{
     Connect, DeviceMessage, FRAME_BODY_BYTES_MAX, ServerMessage, encode_broadcast, encode_notifications,
     split_frame,
 };
-use lomiri_push::protocol::wire1::{self, AppNumber, DeviceFrame, SERVER_BODY_BYTES_MAX, ServerFrame};
-
-const IMAGE: &str = "img1/m1";
+use lomiri_push::protocol::wire1::{self, DeviceFrame, SERVER_BODY_BYTES_MAX, ServerFrame, kinds::ACK};
 
 fn main() {
     divan::main();
-}
-
-/// A payload of `bytes` for the image, the key behind most of it.
-fn payload(bytes: usize) -> Payload {
-    let around = format!(r#"{{"x":"","{IMAGE}":1}}"#).len();
-    let json = format!(r#"{{"x":"{}","{IMAGE}":1}}"#, "x".repeat(bytes - around));
-    Payload::from_json(json.as_bytes()).expect("JSON")
 }
 
 fn connect_body() -> Vec<u8> {
@@ -102,21 +95,10 @@ fn decode_notifications_of_100_bytes(bencher: Bencher) {
     bencher.bench(|| ServerMessage::decode(black_box(body)));
 }
 
-/// One message, the payload being the same as on wire 0.
-fn wire1_message(payload_bytes: usize) -> ServerFrame {
-    ServerFrame::Message(wire1::Message {
-        app: AppNumber::new(0).expect("the first number"),
-        urgency: Urgency::Normal,
-        expires: Duration::from_secs(3_600),
-        id: MessageId::new(Seq(1), [7; 8]),
-        payload: payload(payload_bytes),
-    })
-}
-
 /// As a session does it: the frames of a turn one behind the other.
 #[divan::bench(args = [1, 10, 64])]
 fn wire1_encode_messages_of_100_bytes(bencher: Bencher, count: usize) {
-    let message = wire1_message(100);
+    let message = message(100);
     bencher.bench(|| {
         let mut out = Vec::new();
         (0..count).for_each(|_| black_box(&message).encode(&mut out));
@@ -127,7 +109,7 @@ fn wire1_encode_messages_of_100_bytes(bencher: Bencher, count: usize) {
 #[divan::bench]
 fn wire1_decode_message_of_100_bytes(bencher: Bencher) {
     let mut bytes = Vec::new();
-    wire1_message(100).encode(&mut bytes);
+    message(100).encode(&mut bytes);
     bencher.bench(|| {
         let whole = wire1::split_frame(black_box(&bytes), SERVER_BODY_BYTES_MAX);
         let (raw, _) = whole.expect("well-formed").expect("whole");
@@ -137,9 +119,7 @@ fn wire1_decode_message_of_100_bytes(bencher: Bencher) {
 
 #[divan::bench]
 fn wire1_decode_ack() -> Option<DeviceFrame> {
-    let whole = wire1::split_frame(black_box(&[0x40, 1]), wire1::DEVICE_BODY_BYTES_MAX);
-    let (raw, _) = whole.expect("well-formed").expect("whole");
-    DeviceFrame::decode(raw).expect("an ACK")
+    decode(&[ACK, 1])
 }
 
 #[divan::bench(args = [1, 50])]

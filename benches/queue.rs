@@ -1,12 +1,14 @@
 //! What the queue costs alone, over a store that keeps nothing: CPU for each message with a hundred
 //! thousand others pending. Times are of the one thread that owns a queue.
 
-use std::hint::black_box;
+#[path = "setup/queue.rs"]
+mod setup;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use lomiri_push::base::{DeviceId, Now, Payload, Seq, Urgency, Wall};
-use lomiri_push::queue::{Address, Command, Event, Limits, Notify, Queue, Wanted};
+use lomiri_push::base::{Seq, Urgency};
+use lomiri_push::queue::{Limits, Queue, Wanted};
+use setup::{acks, device, filled, message, turn};
 
 /// Messages pending, one a device.
 const RESIDENT: u64 = 100_000;
@@ -17,68 +19,24 @@ fn main() {
     divan::main();
 }
 
-fn device(number: u64) -> DeviceId {
-    format!("{number:032x}").parse().expect("a device id")
-}
-
-fn message(to: u64, clear_pending: bool) -> Command {
-    let payload = format!("{{\"n\":{to},\"fill\":\"{}\"}}", "x".repeat(80));
-    Command::Notify(Notify {
-        to: Address::Device(device(to)),
-        app: "chatter".parse().expect("an app id"),
-        expires: Wall(1_000_000 + to % 1_000),
-        payload: Payload::from_json(payload.as_bytes()).expect("JSON"),
-        urgency: Default::default(),
-        clear_pending,
-        app_key: None,
-        replace_tag: None,
-    })
-}
-
-/// One turn as the storage thread runs it, but for the store.
-fn turn(queue: &mut Queue, commands: Vec<Command>) -> Vec<Event> {
-    let mut drawn = 0u64;
-    let mut random = |bytes: &mut [u8]| {
-        drawn += 1;
-        bytes.copy_from_slice(&drawn.to_be_bytes()[..bytes.len()]);
-    };
-    queue.begin(Now { wall: Wall(1), ..Now::default() }, u64::MAX);
-    for command in commands {
-        black_box(queue.decide(command, &mut random));
-    }
-    black_box(queue.take_batch());
-    queue.take_events()
-}
-
-fn filled() -> Queue {
-    let mut queue = Queue::new(Limits::default());
-    for first in (0..RESIDENT).step_by(1_000) {
-        turn(&mut queue, (first..first + 1_000).map(|to| message(to, false)).collect());
-    }
-    queue
-}
-
 /// Messages, and then the acks of those just queued: two turns.
 #[divan::bench]
 fn notify_and_ack(bencher: Bencher) {
-    let mut queue = filled();
+    let mut queue = filled(RESIDENT);
     let mut next = 0;
     let commands = || {
         next += TURN;
         (next..next + TURN).map(|number| message(number * 7_919 % RESIDENT, false)).collect::<Vec<_>>()
     };
     bencher.counter(ItemsCount::new(TURN)).with_inputs(commands).bench_local_values(|commands| {
-        let acks = turn(&mut queue, commands).into_iter().map(|event| match event {
-            Event::Queued { device, message } => Command::Acked { device, seqs: vec![message.id.seq()] },
-            Event::Channel(_) | Event::Revoked { .. } => unreachable!("nothing is broadcast"),
-        });
-        turn(&mut queue, acks.collect())
+        let queued = turn(&mut queue, commands);
+        turn(&mut queue, acks(queued))
     });
 }
 
 #[divan::bench]
 fn notify_that_clears(bencher: Bencher) {
-    let mut queue = filled();
+    let mut queue = filled(RESIDENT);
     let mut next = 0;
     let commands = || {
         next += TURN;
@@ -98,19 +56,13 @@ fn notify_to_the_fullest_device(bencher: Bencher) {
     turn(&mut queue, (0..fullest).map(|_| message(1, false)).collect());
     bencher.with_inputs(|| message(1, false)).bench_local_values(|command| {
         let queued = turn(&mut queue, vec![command]);
-        let acks = queued.into_iter().filter_map(|event| match event {
-            Event::Queued { device, message } => {
-                Some(Command::Acked { device, seqs: vec![message.id.seq()] })
-            }
-            Event::Channel(_) | Event::Revoked { .. } => None,
-        });
-        turn(&mut queue, acks.collect())
+        turn(&mut queue, acks(queued))
     });
 }
 
 #[divan::bench]
 fn list_a_page(bencher: Bencher) {
-    let queue = filled();
+    let queue = filled(RESIDENT);
     let wanted = Wanted { after: Seq(0), least: Urgency::VeryLow, messages_max: usize::MAX };
     let mut next = 0;
     let devices = || {

@@ -1,10 +1,11 @@
 //! What a record costs the server, by either record layer: `cargo bench --bench records`. Each record comes and goes
 //! by itself, so that the slim one makes its cipher anew, as it does for an idle connection that wakes.
 
+#[path = "setup/pair.rs"]
+mod pair;
+
 use divan::{Bencher, black_box, counter::BytesCount};
-use lomiri_push::tls::{
-    Certificates, DeviceOptions, ServerName, ServerOptions, Tls, Trust, device_config, server_config,
-};
+use pair::Pair;
 
 /// A small message, one of a hundred bytes, and a packet that is full.
 const SIZES: [usize; 3] = [16, 100, 1_400];
@@ -15,38 +16,6 @@ const TOGETHER: usize = 64;
 
 fn main() {
     divan::main();
-}
-
-/// A server and its device, which have shaken hands.
-struct Pair {
-    server: Tls,
-    device: Tls,
-}
-
-impl Pair {
-    fn new(slim: bool) -> Pair {
-        let made = rcgen::generate_simple_self_signed(["push.example.org".to_owned()]).expect("a valid name");
-        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        let certificates = Certificates::new(certificate.as_bytes(), key.as_bytes()).expect("just made");
-        let server = server_config(&certificates, &ServerOptions { slim, ..ServerOptions::default() });
-        let device = device_config(&Trust::Insecure, DeviceOptions::default()).expect("nothing to go wrong");
-        let name = ServerName::try_from("push.example.org").expect("a valid name");
-        let mut server = Tls::accept(&server).expect("a good configuration");
-        let mut device = Tls::connect(&device, name).expect("a good configuration");
-        let (mut up, mut down) = (Vec::new(), Vec::new());
-        device.read(&mut [], &mut Vec::new(), &mut up).expect("a first flight");
-        while server.is_handshaking() {
-            server.read(&mut std::mem::take(&mut up), &mut Vec::new(), &mut down).expect("agreed");
-            device.read(&mut std::mem::take(&mut down), &mut Vec::new(), &mut up).expect("agreed");
-        }
-        Pair { server, device }
-    }
-
-    fn device_says(&mut self, records: usize, bytes: usize) -> Vec<u8> {
-        let mut sealed = Vec::new();
-        (0..records).for_each(|_| self.device.write(&vec![7; bytes], &mut sealed).expect("open"));
-        sealed
-    }
 }
 
 fn seal_by(slim: bool, bencher: Bencher, bytes: usize) {
