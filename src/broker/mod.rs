@@ -18,7 +18,7 @@ use log::{debug, info};
 use self::broadcasts::{Broadcasts, Next};
 use self::delivery::{Acked, Arrived, Delivery};
 use self::images::Images;
-use self::wheel::Wheel;
+pub use self::wheel::Wheel;
 use crate::base::{ChannelId, CodeSecret, DeviceId, Monotonic, Now, SessionId, ShardId};
 use crate::protocol::wire1::{Enrolled, Outcome, Reason, Receipt};
 use crate::queue::{self, Admission, Channel, Command, Enrolment, Event, Page, PendingMessage, Refusal};
@@ -30,10 +30,11 @@ use crate::session::server::{self, Introduction, Message, Session, Stop};
 const FAN_OUT_SESSIONS_MAX: usize = 256;
 /// Over how long devices are spread that a server sends away: so many come back each second.
 const RETURNS_PER_SECOND: u64 = 1_000;
-/// How many deadlines one call of [`Broker::handle_timeout`] serves, for the same reason.
-const DEADLINES_MAX: usize = 1024;
-/// How many deadlines it brings nearer beside: some 50 ns each.
-const DEADLINE_MOVES_MAX: usize = 16 * 1024;
+/// How many deadlines one call of [`Broker::handle_timeout`] serves, so that those of many devices at once leave room
+/// for everything else too.
+pub const DEADLINES_MAX: usize = 1024;
+/// How many deadlines one call of [`Broker::handle_timeout`] brings nearer beside: some 50 ns each.
+pub const DEADLINE_MOVES_MAX: usize = 16 * 1024;
 
 /// How the sessions of a shard behave.
 #[derive(Clone, Debug)]
@@ -145,7 +146,7 @@ impl Broker {
             slots: Vec::new(),
             registered: HashMap::new(),
             waiting: HashMap::new(),
-            deadlines: Wheel::new(),
+            deadlines: Wheel::default(),
             broadcasts: Broadcasts::new(&channel),
             images: Images::default(),
             fan_out: 0,

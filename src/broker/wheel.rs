@@ -35,7 +35,7 @@ const NONE: u32 = u32::MAX;
 /// [`Wheel::expire`] until it returns `None`. Each of these takes constant time, but for the moves that
 /// [`Wheel::expire`] is allowed.
 #[derive(Debug)]
-pub(crate) struct Wheel {
+pub struct Wheel {
     /// Every deadline before this tick has been returned.
     current: u64,
     levels: [Level; LEVELS],
@@ -63,15 +63,17 @@ struct Entry {
 
 const UNSET: Entry = Entry { due: 0, before: NONE, after: NONE, place: NONE };
 
-impl Wheel {
+impl Default for Wheel {
     /// An empty wheel.
-    pub(crate) fn new() -> Wheel {
+    fn default() -> Wheel {
         let level = Level { occupied: 0, heads: [NONE; SLOTS] };
         Wheel { current: 0, levels: [level; LEVELS], sinking: None, entries: Vec::new() }
     }
+}
 
+impl Wheel {
     /// Gives `key` this deadline in place of any it had.
-    pub(crate) fn set(&mut self, key: u32, deadline: Monotonic) {
+    pub fn set(&mut self, key: u32, deadline: Monotonic) {
         self.cancel(key);
         let index = key as usize;
         if index >= self.entries.len() {
@@ -82,21 +84,21 @@ impl Wheel {
     }
 
     /// Takes the deadline of `key` away, if it has one.
-    pub(crate) fn cancel(&mut self, key: u32) {
+    pub fn cancel(&mut self, key: u32) {
         if self.entries.get(key as usize).is_some_and(|entry| entry.place != NONE) {
             self.unlink(key);
         }
     }
 
     /// When to call [`Wheel::expire`] next: no later than the earliest deadline's tick.
-    pub(crate) fn next(&self) -> Option<Monotonic> {
+    pub fn next(&self) -> Option<Monotonic> {
         let (level, slot) = self.first_occupied()?;
         Some(Monotonic(Duration::from_millis(self.slot_start(level, slot) * TICK_MS)))
     }
 
     /// A key whose deadline has passed; its deadline is gone. None if there is no more, or if all `moves` have
     /// been made, each of which takes one key a level down: then more may be due.
-    pub(crate) fn expire(&mut self, now: Monotonic, moves: &mut usize) -> Option<u32> {
+    pub fn expire(&mut self, now: Monotonic, moves: &mut usize) -> Option<u32> {
         let reached = last_tick_at_or_before(now);
         while let Some((level, slot)) = self.first_occupied() {
             let start = self.slot_start(level, slot);
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_deadline_fires_once_and_never_early() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         wheel.set(7, at(1_005));
         assert!(wheel.next().expect("set") <= at(1_010));
         assert!(expired(&mut wheel, at(1_004)).is_empty());
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_deadline_in_the_past_fires_at_once() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         assert_eq!(wheel.expire(at(60_000), &mut 0), None);
         wheel.set(0, at(5));
         assert_eq!(wheel.next(), Some(at(60_000)));
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_deadline_that_is_moved_or_cancelled_does_not_fire_at_its_old_time() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         for key in 0..3 {
             wheel.set(key, at(500));
         }
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_deadline_beyond_all_levels_waits_there() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         wheel.set(0, Monotonic(Duration::MAX));
         assert!(expired(&mut wheel, at(10 * TICK_MS * TICK_MAX / 11)).is_empty());
         assert!(wheel.next().is_some());
@@ -263,7 +265,7 @@ mod tests {
     #[test]
     fn a_million_deadlines_sink_as_many_at_a_time_as_there_is_time_for() {
         const KEYS: u32 = 1_000_000;
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         for key in 0..KEYS {
             // All in one slot of the third level.
             wheel.set(key, at(3_600_000 + u64::from(key % 100)));
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_set_and_cancelled_while_others_sink_counts() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         for key in 0..10 {
             wheel.set(key, at(90_000 + u64::from(key)));
         }
@@ -304,7 +306,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % below
         };
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         let mut model: BTreeMap<u32, u64> = BTreeMap::new();
         let mut now = 0;
         for step in 0..200_000 {
