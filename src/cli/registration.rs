@@ -89,8 +89,8 @@ impl DeviceArguments {
         let trust = self.ca.as_deref().map_or(Ok(Trust::Pin(state.pin)), authority::named)?;
         let api = Api::new(&base, Some(trust))?;
         let body = json!({ "deviceid": state.device.as_str(), "appid": app.as_str() }).to_string();
-        let request =
-            Request { method: "POST", path, bearer: Some(&state.credential.reveal()), body: Some(body) };
+        let credential = state.credential.reveal();
+        let request = Request { method: "POST", path, bearer: Some(&credential), body: Some(body) };
         api.ask_for(&request).map_err(|error| Failure::Run(explain(&api, &error)))
     }
 }
