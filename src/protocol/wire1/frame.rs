@@ -8,7 +8,7 @@
 //! ```
 
 use super::ProtocolError;
-use super::reader::{put_varint, read_varint};
+use super::reader::{put_varint, read_varint, varint_bytes};
 
 /// The type bytes of the registry (spec: Frames).
 pub mod kinds {
@@ -110,9 +110,11 @@ pub(super) fn put_number(out: &mut Vec<u8>, kind: u8, number: u64) {
     put_varint(out, number);
 }
 
-/// Writes a frame with a body.
+/// Writes a frame with a body. Makes room for all of it first, so that it is not moved as it grows.
 pub(super) fn put_body(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
-    put_number(out, kind, body.iter().map(|part| part.len() as u64).sum());
+    let length: usize = body.iter().map(|part| part.len()).sum();
+    out.reserve(1 + varint_bytes(length as u64) + length);
+    put_number(out, kind, length as u64);
     body.iter().for_each(|part| out.extend_from_slice(part));
 }
 

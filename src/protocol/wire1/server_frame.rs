@@ -31,6 +31,9 @@ pub enum ServerFrame {
     Goaway(Goaway),
 }
 
+/// App, urgency and expiry of a message.
+const HEAD_BYTES_MAX: usize = 5;
+
 /// What stands for an app in a session: less than [`APPS_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppNumber(u8);
@@ -156,7 +159,8 @@ impl Message {
 
     fn encode(&self, out: &mut Vec<u8>) {
         assert!(self.payload.len() <= PAYLOAD_BYTES_MAX, "whoever takes payloads in holds them to it");
-        let mut head = vec![self.app.0 | self.urgency.code() << 4];
+        let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
+        head.push(self.app.0 | self.urgency.code() << 4);
         put_varint(&mut head, self.expires.as_secs().min(EXPIRY_SECONDS_MAX));
         put_body(out, kinds::MESSAGE, &[&head, &self.id.0, self.payload.as_bytes()]);
     }
