@@ -256,12 +256,12 @@ impl Queue {
         let size = u16::try_from(value.len()).expect("rows are bounded by MESSAGE_BYTES_MAX");
         let (key, pending) = self.hold_message(&row, size);
         let (device, _, copy) = key;
+        let app = self.apps.name(pending.app).clone();
         self.pending.insert(key, pending);
         for (seq, why) in dropped {
             self.drop_message(device, seq, Change::Dropped(why));
         }
         self.put(Key::Message(row.place()), value);
-        let app = self.shared_app(row.app);
         let MessageRow { id, expires, urgency, .. } = row;
         let payload = notify.payload.clone();
         self.announce_message(device, copy, Arc::new(PendingMessage { id, app, expires, urgency, payload }));
