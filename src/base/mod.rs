@@ -5,6 +5,7 @@ mod duration;
 mod ids;
 mod payload;
 mod pin;
+mod rare;
 mod shown;
 mod time;
 mod urgency;
@@ -16,6 +17,7 @@ pub use ids::{
 };
 pub use payload::{Payload, PayloadError};
 pub use pin::{PIN_BYTES, Pin, PinError};
+pub use rare::RareBytes;
 pub use shown::shown;
 pub use time::{Monotonic, Now, Wall};
 pub use urgency::{Urgency, UrgencyError};

@@ -17,6 +17,7 @@ use rustls::{
 
 use super::slim::{Capture, HEADER_BYTES, Progress, RecordError, Role, Slim};
 use super::trust::NOT_PINNED;
+use crate::base::RareBytes;
 
 /// Most bytes kept between two reads: the longest record there is (RFC 5246, section 6.2.3, which
 /// allows more than TLS 1.3 does), so a peer's handshake message spread over records must fit it too.
@@ -38,7 +39,7 @@ pub struct Tls {
     pub(super) side: Side,
     /// The front of a record that has not come in full, or of a handshake message over several.
     /// rustls may have deciphered parts of it in place, so it goes back to rustls as it is.
-    pub(super) partial: Vec<u8>,
+    pub(super) partial: RareBytes,
     state: State,
 }
 
@@ -146,7 +147,7 @@ impl Tls {
     }
 
     fn new(side: Side) -> Tls {
-        Tls { side, partial: Vec::new(), state: State::Open }
+        Tls { side, partial: RareBytes::default(), state: State::Open }
     }
 
     /// Takes what the socket gave, deciphering in place: appends the plaintext to `plaintext` and
@@ -233,7 +234,7 @@ impl Tls {
             let used = self.take(ciphertext, plaintext, out)?;
             self.keep(&ciphertext[used..])
         } else {
-            let mut gathered = mem::take(&mut self.partial);
+            let mut gathered = self.partial.take();
             gathered.extend_from_slice(ciphertext);
             let used = self.take(&mut gathered, plaintext, out)?;
             self.keep(&gathered[used..])
@@ -317,7 +318,7 @@ impl Tls {
         if rest.len() > PARTIAL_BYTES_MAX {
             return Err(TlsError::HandshakeTooLong);
         }
-        self.partial = rest.to_vec();
+        self.partial.set(rest.to_vec());
         Ok(())
     }
 
@@ -330,20 +331,20 @@ impl Tls {
 
     fn end(&mut self) {
         self.state = State::Over;
-        self.partial = Vec::new();
+        self.partial = RareBytes::default();
     }
 
     /// A drive without fresh input. rustls still wants to see the partial record, for it remembers
     /// places in it.
     fn drive_between_reads(&mut self, task: Task, out: &mut Vec<u8>) -> Result<(), TlsError> {
-        let mut partial = mem::take(&mut self.partial);
+        let mut partial = self.partial.take();
         let mut plaintext = Vec::new();
         let used = self.drive(&mut partial, task, &mut plaintext, out)?;
         if !plaintext.is_empty() {
             return Err(TlsError::LeftBehind);
         }
         partial.drain(..used);
-        self.partial = partial;
+        self.partial.set(partial);
         Ok(())
     }
 
