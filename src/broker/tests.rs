@@ -45,7 +45,7 @@ fn shard_that(is_auth_required: bool, opening: &[u8]) -> Broker {
 /// Each device has one of each: a larger one is a decision (ARCHITECTURE.md, "What an idle device costs").
 #[test]
 fn what_a_shard_keeps_of_a_device_is_small() {
-    assert!(size_of::<Option<Slot>>() <= 104, "{}", size_of::<Option<Slot>>());
+    assert!(size_of::<Option<Slot>>() <= 88, "{}", size_of::<Option<Slot>>());
     assert!(size_of::<Delivery>() <= 104, "{}", size_of::<Delivery>());
 }
 

@@ -10,12 +10,10 @@
 //!                                          Event::Acked
 //! ```
 
-use std::mem;
-
 use bytes::Bytes;
 
 use super::{Event, Introduction, Message, Rim};
-use crate::base::{Credential, Monotonic};
+use crate::base::{Credential, Monotonic, RareBytes};
 use crate::protocol::wire0::{
     self, ANSWER_BODY_BYTES_MAX, CONNECT_BODY_BYTES_MAX, Connect, DeviceMessage, ProtocolError,
     ServerMessage, encode_notifications,
@@ -28,7 +26,7 @@ use crate::session::EndReason;
 pub(super) struct Conversation {
     state: State,
     /// The front of a frame whose rest has not come.
-    partial: Vec<u8>,
+    partial: RareBytes,
 }
 
 #[derive(Debug)]
@@ -55,7 +53,7 @@ enum State {
 
 impl Conversation {
     pub fn new(deadline: Monotonic) -> Conversation {
-        Conversation { state: State::AwaitConnect { deadline }, partial: Vec::new() }
+        Conversation { state: State::AwaitConnect { deadline }, partial: RareBytes::default() }
     }
 
     pub fn handle_bytes(&mut self, bytes: &[u8], rim: &mut Rim, now: Monotonic) -> Result<(), EndReason> {
@@ -150,7 +148,7 @@ impl Conversation {
         rim: &mut Rim,
         now: Monotonic,
     ) -> Result<(), EndReason> {
-        let mut gathered = mem::take(&mut self.partial);
+        let mut gathered = self.partial.take();
         let available = if gathered.is_empty() {
             bytes
         } else {
@@ -166,7 +164,7 @@ impl Conversation {
                 if used < available.len() { Err(EndReason::Unsolicited) } else { Ok(()) }
             }
             None => {
-                self.partial = if gathered.is_empty() { bytes.to_vec() } else { gathered };
+                self.partial.set(if gathered.is_empty() { bytes.to_vec() } else { gathered });
                 Ok(())
             }
         }
@@ -201,7 +199,7 @@ impl Conversation {
 
     #[cfg(test)]
     pub fn buffered_bytes(&self) -> usize {
-        self.partial.capacity()
+        self.partial.len()
     }
 }
 
@@ -308,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_session_is_small_and_an_idle_one_holds_no_buffer() {
-        assert!(size_of::<Session>() <= 80, "{} bytes", size_of::<Session>());
+        assert!(size_of::<Session>() <= 64, "{} bytes", size_of::<Session>());
         let mut session = awaiting_pong();
         session.handle_bytes(&frame(PONG)[..5], NOW);
         session.handle_bytes(&frame(PONG)[5..], NOW);

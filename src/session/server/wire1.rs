@@ -13,13 +13,12 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Event, Introduction, Message, Options, Rim, Stop};
-use crate::base::{AppId, Monotonic, Now};
+use crate::base::{AppId, Monotonic, Now, RareBytes};
 use crate::protocol::wire1::{
     self, APPS_MAX, AppNumber, Connack, Connect, DEVICE_BODY_BYTES_MAX, DeviceFrame, EXPIRY_SECONDS_MAX,
     Enrolled, Goaway, ProtocolError, Reason, ServerFrame, WINDOW_BYTES_MAX, split_frame,
@@ -41,7 +40,7 @@ const SPREAD_MIN: Duration = Duration::from_secs(10);
 pub(super) struct Conversation {
     state: State,
     /// The front of a frame whose rest has not come.
-    partial: Vec<u8>,
+    partial: RareBytes,
 }
 
 #[derive(Debug)]
@@ -78,7 +77,8 @@ struct Open {
     window: usize,
     /// None if nothing is, as for each device that waits.
     in_flight: Option<Box<InFlight>>,
-    apps: Apps,
+    /// None until it is told of one.
+    apps: Option<Box<Apps>>,
 }
 
 /// What is not acked.
@@ -100,7 +100,7 @@ struct Apps {
 
 impl Conversation {
     pub fn new(deadline: Monotonic) -> Conversation {
-        Conversation { state: State::AwaitConnect { deadline }, partial: Vec::new() }
+        Conversation { state: State::AwaitConnect { deadline }, partial: RareBytes::default() }
     }
 
     /// Handles all frames that are complete, and keeps the front of the next one.
@@ -111,7 +111,7 @@ impl Conversation {
         if let State::Open(open) = &mut self.state {
             open.heard_by = now + open.silence_max;
         }
-        let mut gathered = mem::take(&mut self.partial);
+        let mut gathered = self.partial.take();
         let mut left = if gathered.is_empty() {
             bytes
         } else {
@@ -127,7 +127,7 @@ impl Conversation {
             }
             left = &left[used..];
         }
-        self.partial = left.to_vec();
+        self.partial.set(left.to_vec());
         // One PONG answers all PINGs that came together, so that a flood of them grows nothing.
         if is_pinged {
             send(&ServerFrame::Pong, rim);
@@ -173,7 +173,7 @@ impl Conversation {
             heard_by: now.monotonic + silence_max,
             window,
             in_flight: None,
-            apps: Apps::default(),
+            apps: None,
         }));
     }
 
@@ -258,7 +258,7 @@ impl Conversation {
 
     #[cfg(test)]
     pub fn buffered_bytes(&self) -> usize {
-        self.partial.capacity()
+        self.partial.len()
     }
 }
 
@@ -319,7 +319,7 @@ impl Open {
             return false;
         }
         let before = out.len();
-        let app = self.apps.number(message.app, out);
+        let app = self.apps.get_or_insert_default().number(message.app, out);
         let expires = now.monotonic.since(self.connacked) + (message.expires - now.wall);
         ServerFrame::Message(wire1::Message {
             app,
@@ -421,6 +421,6 @@ mod tests {
     /// Each device has one.
     #[test]
     fn what_is_kept_of_a_device_is_small() {
-        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
+        assert!(size_of::<Open>() <= 72, "{}", size_of::<Open>());
     }
 }
