@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use lomiri_push::base::Wall;
-use lomiri_push::swarm::{Gauge, raise_limit};
+use lomiri_push::files::raise_limit;
+use lomiri_push::swarm::Gauge;
 use lomiri_push::tls::{
     Certificates, DeviceOptions, Resuming, ServerName, ServerOptions, TicketKeys, Tickets, Tls, Trust,
     device_config, server_config,

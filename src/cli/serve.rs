@@ -23,6 +23,7 @@ use super::ticket_keys::KeyFile;
 use super::{Failure, logging, say};
 use crate::api::{self, StatsCredential};
 use crate::base::Credential;
+use crate::files::raise_limit;
 use crate::queue::Limits;
 use crate::reactor::{self, Clock, Control, Server};
 use crate::session;
@@ -62,7 +63,7 @@ struct Certificates {
 
 /// Runs the server until it is told to stop, or only checks its configuration.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    let around = Surroundings::look(reactor::raise_limit());
+    let around = Surroundings::look(raise_limit());
     let config = Config::load(arguments.config.as_deref(), arguments.flags, &around)?;
     reactor::check_descriptors(around.descriptors, config.shards)
         .map_err(|error| Failure::Run(error.to_string()))?;

@@ -1,9 +1,13 @@
-//! Small files that are there with all of their content, or not at all, also after a power cut.
+//! Small files that are there with all of their content, or not at all, also after a power cut; and how many may be open.
+
+mod limit;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+pub use limit::raise_limit;
 
 /// Puts a file with `content` and `mode` in the place of what is at `path`, if anything is.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {

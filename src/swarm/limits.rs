@@ -2,10 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-/// Where the system sets no limit, as many as one address could ever serve.
-const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// Standard streams, the selector, files read in passing.
 const OTHER_DESCRIPTORS: usize = 32;
 /// Devices that share one source address: Linux has 28,232 ports for each, unless told otherwise, and those of
@@ -26,15 +22,6 @@ impl Room {
     pub fn of(descriptors: usize, callers: usize) -> Room {
         Room { descriptors, devices: descriptors.saturating_sub(OTHER_DESCRIPTORS + callers) }
     }
-}
-
-/// Raises the soft limit on open files to the hard one, as far as the system lets it be; what holds now.
-pub fn raise_limit() -> usize {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.unwrap_or(DESCRIPTORS_MAX);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
-    let limit = if raised { wanted } else { current.unwrap_or(wanted) };
-    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// From where so many devices connect to `target` if nobody says otherwise: from other addresses of this machine where

@@ -19,7 +19,7 @@ pub use enrolling::Member;
 pub use fleet::{Identity, Server};
 pub use gauge::{Gauge, Reading};
 pub use latency::Latency;
-pub use limits::{DEVICES_PER_SOURCE, Room, raise_limit, sources_for};
+pub use limits::{DEVICES_PER_SOURCE, Room, sources_for};
 pub use plan::{Phase, Plan, Rate};
 pub use report::{Bytes, Crowd, Held, Posted, Problem, Report, Returned, Told};
 pub use run::{Halt, Progress, Run};

@@ -17,7 +17,8 @@ use target::Target;
 
 use super::{Failure, logging, say};
 use crate::base::parse_duration;
-use crate::swarm::{Gauge, Halt, Plan, Rate, Report, Room, Run, raise_limit, sources_for};
+use crate::files::raise_limit;
+use crate::swarm::{Gauge, Halt, Plan, Rate, Report, Room, Run, sources_for};
 
 /// Connects simulated devices to a server, puts load on it, and measures what it costs
 ///
