@@ -13,6 +13,8 @@ mod plan;
 mod posts;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use callers::Api;
 pub use enrolling::Member;
