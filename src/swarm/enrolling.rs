@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::callers::{Answered, Unanswered};
 use super::clock::now;
 use super::fleet::{Happened, Identity};
 use super::posts::{Coded, post, wish};
@@ -27,6 +28,9 @@ impl Run<'_> {
     /// The first that fails, or a stop.
     pub fn enrol(&mut self, count: usize, prefix: &str, made: &mut Vec<Member>) -> Result<(), Halt> {
         let outcome = self.enrol_all(count, prefix, made);
+        if let Err(Halt::NoCode(why) | Halt::NotEnrolled(why)) = &outcome {
+            self.problem(why.clone());
+        }
         self.fleet.clear();
         outcome
     }
@@ -50,8 +54,8 @@ impl Run<'_> {
             }
             self.check_stop()?;
             self.fleet.turn(now() + TURN_MAX)?;
-            while let Some((_, answer)) = self.fleet.callers.answered.pop_front() {
-                codes.push_back(code_in(answer).map_err(Halt::NotEnrolled)?);
+            while let Some(Answered { answer, .. }) = self.fleet.callers.answered.pop_front() {
+                codes.push_back(code_in(answer).map_err(Halt::NoCode)?);
             }
             while let Some(happened) = self.fleet.happened.pop_front() {
                 match happened {
@@ -70,9 +74,9 @@ impl Run<'_> {
     }
 }
 
-fn code_in(answer: Result<Answer, String>) -> Result<CodeSecret, String> {
+fn code_in(answer: Result<Answer, Unanswered>) -> Result<CodeSecret, String> {
     let told = |why: String| format!("POST /v1/enrolment-codes: {why}");
-    let Coded { code } =
-        answer.and_then(|answer| answer.success().map_err(|error| error.to_string())).map_err(told)?;
+    let answer = answer.map_err(|why| told(why.to_string()))?;
+    let Coded { code } = answer.success().map_err(|error| told(error.to_string()))?;
     code.parse().map(|code: EnrolmentCode| code.secret).map_err(|error| told(format!("{error}")))
 }

@@ -255,7 +255,7 @@ impl Fleet {
             if number < self.members.len() {
                 self.handle_event(number, event);
             } else {
-                self.callers.handle_event(number);
+                self.callers.handle_event(number, event.is_read_closed() || event.is_error());
             }
         }
         mem::swap(&mut self.events, &mut events);

@@ -12,4 +12,5 @@ mod serve;
 mod stall;
 #[cfg(feature = "swarm")]
 mod swarm;
+mod swarm_api;
 mod usage;

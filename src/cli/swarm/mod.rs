@@ -106,9 +106,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         flag::register_conditional_shutdown(signal, 130, stop.clone())?;
         flag::register(signal, stop.clone())?;
     }
-    let report = measure(&arguments, &stop)?;
+    let (report, failure) = measure(&arguments, &stop)?;
     say(if arguments.json { serde_json::to_string(&report).expect("it is JSON") } else { report.table() }
         .trim_end())?;
+    if let Some(why) = failure {
+        return Err(Failure::Run(why));
+    }
     match report {
         Report { interrupted: true, .. } => Err(Failure::Interrupted),
         report if report.is_complete() => Ok(()),
@@ -116,7 +119,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn measure(arguments: &Arguments, stop: &AtomicBool) -> Result<Report, Failure> {
+/// What was measured, and why it ended early if that is no wish of the user's.
+fn measure(arguments: &Arguments, stop: &AtomicBool) -> Result<(Report, Option<String>), Failure> {
     let mut plan = arguments.phases.plan(arguments.devices);
     let callers =
         if plan.posts() || arguments.members.needs_codes() { arguments.phases.in_flight } else { 0 };
@@ -133,17 +137,18 @@ fn measure(arguments: &Arguments, stop: &AtomicBool) -> Result<Report, Failure> 
     let mut bar = Bar::new();
     let mut watch = |progress| bar.show(progress);
     let Target { server, api, address } = target;
+    let base = api.as_ref().map(|api| api.url.to_string()).unwrap_or_default();
     let (devices, known) = (plan.devices, address.clone());
     let mut run = Run::new(plan, server, (api, callers), operator_key, gauges?, stop, &mut watch)?;
     note.into_iter().for_each(|note| run.note(note));
     let outcome = arguments.members.add_to(&mut run, devices, &known)?.map_or_else(|| run.all(), Err);
-    match outcome {
-        Ok(()) | Err(Halt::Stopped) => Ok(run.report()),
-        Err(Halt::NobodyIn(why) | Halt::NotEnrolled(why)) => {
-            Err(Failure::Run(target::explain(&address, &why)))
-        }
-        Err(Halt::Io(error)) => Err(error.into()),
-    }
+    let failure = match outcome {
+        Ok(()) | Err(Halt::Stopped) => None,
+        Err(Halt::NobodyIn(why) | Halt::NotEnrolled(why)) => Some(target::explain(&address, &why)),
+        Err(Halt::NoCode(why)) => Some(format!("{base}: {why}")),
+        Err(Halt::Io(error)) => Some(error.to_string()),
+    };
+    Ok((run.report(), failure))
 }
 
 /// Lets as many devices be as there is room for; what is to be told then.
@@ -193,6 +198,13 @@ impl PhaseArguments {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn longer_than_nothing(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than nothing".into()),
+        duration => Ok(duration),
+    }
 }
 
 fn whole_seconds(text: &str) -> Result<Duration, String> {

@@ -22,6 +22,9 @@ pub struct TargetArguments {
     /// Where its HTTP API is, such as http://127.0.0.1:8080: for posts and enrolment
     #[arg(long, value_name = "URL")]
     api: Option<Url>,
+    /// How long the API may take for an answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::longer_than_nothing)]
+    timeout: Duration,
     /// Believe a server whose certificate is, or leads to, one in this PEM file [default: what the system believes]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -71,7 +74,7 @@ impl Target {
             patience: PATIENCE,
             image: Default::default(),
         };
-        let api = arguments.api.clone().map(|url| api(url, &trust)).transpose()?;
+        let api = arguments.api.clone().map(|url| api(url, &trust, arguments.timeout)).transpose()?;
         Ok(Target { server, api, address: arguments.addr.clone() })
     }
 
@@ -105,10 +108,10 @@ fn tls(trust: &Trust, options: DeviceOptions) -> Result<Arc<ClientConfig>, Failu
         .map_err(|error| Failure::Usage(format!("whom to believe: {error}: give --ca")))
 }
 
-fn api(url: Url, trust: &Trust) -> Result<Api, Failure> {
+fn api(url: Url, trust: &Trust, timeout: Duration) -> Result<Api, Failure> {
     let address = address_of("--api", &url.addr())?;
     let tls = url.is_secure().then(|| tls(trust, DeviceOptions::default())).transpose()?;
-    Ok(Api { url, address, tls })
+    Ok(Api { url, address, tls, timeout })
 }
 
 fn address_of(flag: &str, text: &str) -> Result<SocketAddr, Failure> {

@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{Halt, Run, Standing, cpu_us, each, more};
 use crate::base::Monotonic;
-use crate::http::Answer;
+use crate::swarm::callers::{Answered, Unanswered};
 use crate::swarm::clock::now;
 use crate::swarm::fleet::Pace;
 use crate::swarm::gauge::Gauge;
@@ -102,8 +102,8 @@ impl Run<'_> {
         let (mut got, mut last, mut is_refused) = (0, begin, false);
         while !is_refused && (got < self.there || self.fleet.callers.waiting() > 0) {
             self.turn(begin + ARRIVE_WITHIN)?;
-            while let Some((_, answer)) = self.fleet.callers.answered.pop_front() {
-                is_refused |= self.take_answer::<IgnoredAny>("POST /broadcast", answer).is_none();
+            while let Some(answered) = self.fleet.callers.answered.pop_front() {
+                is_refused |= self.take_answer::<IgnoredAny>("POST /broadcast", answered).is_none();
             }
             while let Some((device, at)) = self.told.pop_front() {
                 if self.standings[device] == Standing::There {
@@ -111,7 +111,7 @@ impl Run<'_> {
                     (got, last) = (got + 1, at);
                 }
             }
-            if now() > last + ARRIVE_WITHIN {
+            if now() > last + ARRIVE_WITHIN && self.fleet.callers.waiting() == 0 {
                 let missing = self.there.saturating_sub(got);
                 (0..missing).for_each(|_| self.problem("a broadcast did not arrive at a device".into()));
                 break;
@@ -170,7 +170,7 @@ impl Run<'_> {
         for (_, token) in targets.iter().cycle().take(targets.len() * BURDEN as usize) {
             while !self.fleet.callers.has_idle() {
                 self.turn(now() + ARRIVE_WITHIN)?;
-                self.fleet.callers.answered.clear();
+                self.take_burdened();
             }
             let number = self.next_number();
             self.fleet.ask(number, &post("/notify", None, self.writer.notify(token, number)));
@@ -178,8 +178,14 @@ impl Run<'_> {
         while self.fleet.callers.waiting() > 0 {
             self.turn(now() + ARRIVE_WITHIN)?;
         }
-        self.fleet.callers.answered.clear();
+        self.take_burdened();
         Ok(())
+    }
+
+    fn take_burdened(&mut self) {
+        while let Some(answered) = self.fleet.callers.answered.pop_front() {
+            self.take_answer::<IgnoredAny>("POST /notify", answered);
+        }
     }
 
     /// Some of these devices with their tokens, as many as are of use: all that there are if nobody counts.
@@ -207,9 +213,14 @@ impl Run<'_> {
                 self.fleet.ask(device as u64, &post("/register", bearer.as_deref(), body));
             }
             self.turn(now() + ARRIVE_WITHIN)?;
-            while let Some((device, answer)) = self.fleet.callers.answered.pop_front() {
-                if let Some(Registered { token }) = self.take_answer("POST /register", answer) {
-                    self.tokens.insert(device as usize, token);
+            while let Some(answered) = self.fleet.callers.answered.pop_front() {
+                let device = answered.number as usize;
+                // An API that does not answer keeps nobody waiting once for each device.
+                if matches!(answered.answer, Err(Unanswered::Late(_))) {
+                    new.clear();
+                }
+                if let Some(Registered { token }) = self.take_answer("POST /register", answered) {
+                    self.tokens.insert(device, token);
                 }
             }
             self.tell("register", of - new.len() as u64, of);
@@ -276,8 +287,8 @@ impl Run<'_> {
                     now().since(volley.begin).as_millis() as u64 / 1_000,
                     end.since(volley.begin).as_secs(),
                 );
-            } else if (volley.left == 0 && self.fleet.callers.waiting() == 0)
-                || now() > quiet_since + ARRIVE_WITHIN
+            } else if self.fleet.callers.waiting() == 0
+                && (volley.left == 0 || now() > quiet_since + ARRIVE_WITHIN)
             {
                 return Ok(());
             }
@@ -309,15 +320,17 @@ impl Run<'_> {
                 volley.last_arrival = at;
             }
         }
-        while let Some((number, answer)) = self.fleet.callers.answered.pop_front() {
-            if self.take_answer::<IgnoredAny>("POST /notify", answer).is_none() {
+        while let Some(answered) = self.fleet.callers.answered.pop_front() {
+            let number = answered.number;
+            if self.take_answer::<IgnoredAny>("POST /notify", answered).is_none() {
                 volley.take(number);
             }
         }
     }
 
     /// What the API says, if it does what it was asked to.
-    fn take_answer<T: DeserializeOwned>(&mut self, what: &str, answer: Result<Answer, String>) -> Option<T> {
+    fn take_answer<T: DeserializeOwned>(&mut self, what: &str, answered: Answered) -> Option<T> {
+        let answer = answered.answer.map_err(|why| why.to_string());
         let said = answer.and_then(|answer| answer.success().map_err(|error| error.to_string()));
         said.map_err(|why| self.problem(format!("{what}: {why}"))).ok()
     }

@@ -47,7 +47,10 @@ pub enum Halt {
     /// Not a single device got in: why.
     #[error("{0}")]
     NobodyIn(String),
-    /// A code could not be had, or did not make a device: why.
+    /// The API gave no code: why.
+    #[error("{0}")]
+    NoCode(String),
+    /// A code did not make a device: why.
     #[error("{0}")]
     NotEnrolled(String),
     /// This machine's.
@@ -259,7 +262,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn problem(&mut self, what: String) {
+    pub(super) fn problem(&mut self, what: String) {
         count_problem(&mut self.problems, what);
     }
 
