@@ -35,6 +35,8 @@ pub(super) struct Answered {
     pub(super) number: u64,
     /// The status and body, or why there is none.
     pub(super) answer: Result<Answer, Unanswered>,
+    /// From the request to that.
+    pub(super) took: Duration,
 }
 
 /// Why there is no answer.
@@ -118,7 +120,7 @@ impl Callers {
     pub(super) fn ask(&mut self, number: u64, request: &Request<'_>, registry: &Registry) {
         let refused = |why: &str| {
             let answer = Err(Unanswered::Broken(why.into()));
-            Answered { number, answer }
+            Answered { number, answer, took: Duration::ZERO }
         };
         let Some(api) = &self.api else {
             return self.answered.push_back(refused("where the API is was not said"));
@@ -176,7 +178,7 @@ impl Callers {
         if let Some(job) = self.callers[number].job.take() {
             self.asked.remove(&(job.since, number));
             self.idle.push(number);
-            self.answered.push_back(Answered { number: job.number, answer });
+            self.answered.push_back(Answered { number: job.number, answer, took: now().since(job.since) });
         }
     }
 

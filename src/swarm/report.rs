@@ -37,6 +37,9 @@ pub struct Report {
     /// From the post's first byte to the message's arrival, in the notify phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
+    /// From the post's first byte to the API's answer, in the notify phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_ms: Option<Latency>,
     /// What went over the devices' sockets, TLS included.
     pub bytes: Bytes,
     /// The hold.
@@ -148,12 +151,15 @@ pub struct Posted {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Told {
     /// How many were made.
-    pub broadcasts: usize,
+    pub broadcasts: u64,
     /// Arrivals at devices.
     pub deliveries: u64,
     /// From the post's first byte to a device's arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
+    /// From the post's first byte to the API's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_ms: Option<Latency>,
     /// From the post's first byte to the last device, on average.
     pub all_ms: f64,
 }
@@ -170,6 +176,9 @@ pub struct Crowd {
     /// The others' messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
+    /// Their posts, until the API's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_ms: Option<Latency>,
     /// A broadcast to the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broadcast_ms: Option<Latency>,
@@ -234,6 +243,7 @@ impl Report {
         }
         table.row("… CPU", self.unicast_cpu_us, 1, "µs");
         table.latency("… POST to arrival", self.latency_ms);
+        table.latency("… POST to answer", self.post_ms);
         if let Some(told) = &self.broadcast {
             table.row(
                 "broadcasts",
@@ -243,6 +253,7 @@ impl Report {
             );
             table.row("… last device after", Some(told.all_ms), 1, "ms");
             table.latency("… each device", told.latency_ms);
+            table.latency("… POST to answer", told.post_ms);
         }
         table.row("… CPU, each device", self.broadcast_cpu_us_per_device, 2, "µs");
         for (name, crowd) in [("slow", &self.slow), ("dead", &self.dead)] {
@@ -250,6 +261,7 @@ impl Report {
             table.row(name, Some(crowd.devices as f64), 0, "devices");
             table.row("… others' messages", Some(crowd.arrived as f64), 0, &format!("of {}", crowd.posts));
             table.latency("… … POST to arrival", crowd.latency_ms);
+            table.latency("… … POST to answer", crowd.post_ms);
             table.latency("… … a broadcast", crowd.broadcast_ms);
         }
         table.row("bytes up", Some(self.bytes.up as f64), 0, "");
@@ -321,12 +333,18 @@ mod tests {
     fn a_phase_that_was_run_has_its_rows() {
         let latency = Some(Latency { p50: 1.0, p99: 2.0, max: 3.5 });
         let posted = Some(Posted { posts: 7, arrived: 6, per_s: 3.0, generator_cpu: 0.5 });
-        let report =
-            Report { latency_ms: latency, notify: posted, unicast_cpu_us: Some(55.0), ..Report::default() };
+        let post_ms = latency.map(|latency| Latency { max: 7.25, ..latency });
+        let report = Report {
+            latency_ms: latency,
+            post_ms,
+            notify: posted,
+            unicast_cpu_us: Some(55.0),
+            ..Report::default()
+        };
         let object = serde_json::to_value(&report).expect("JSON");
         assert_eq!(object["latency_ms"], json!({"p50": 1.0, "p99": 2.0, "max": 3.5}));
         assert_eq!(object["unicast_cpu_us"], 55.0);
-        for part in ["6 of 7", "1.00 ms p50, 2.00 p99, 3.50 max", "55.0 µs"] {
+        for part in ["6 of 7", "1.00 ms p50, 2.00 p99, 3.50 max", "2.00 p99, 7.25 max", "55.0 µs"] {
             assert!(report.table().contains(part), "{}", report.table());
         }
     }

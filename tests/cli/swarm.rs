@@ -72,11 +72,14 @@ fn all_phases_are_measured() {
             "unicast_cpu_us",
             "broadcast_cpu_us_per_device",
             "latency_ms",
+            "post_ms",
             "bytes",
         ],
     );
     for name in ["p50", "p99", "max"] {
-        assert!(report["latency_ms"][name].as_f64() > Some(0.0), "{report}");
+        for times in [&report["latency_ms"], &report["post_ms"], &report["broadcast"]["post_ms"]] {
+            assert!(times[name].as_f64() > Some(0.0), "{report}");
+        }
     }
     assert!(report["hold"]["keepalives"].as_u64() >= Some(50), "{report}");
     assert_eq!((&report["hold"]["lost"], &report["storm"]["devices"]), (&0.into(), &50.into()));

@@ -103,6 +103,7 @@ fn every_failure_of_the_api_has_its_reason_in_the_report() {
         assert_told(&report, &format!("POST /broadcast: {why}"));
         let report = posting(&server, Stub { says, then, registers: true }.start());
         assert_told(&report, &format!("POST /notify: {why}"));
+        assert!(report.get("post_ms").is_none(), "{report}");
     }
 }
 

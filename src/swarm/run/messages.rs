@@ -39,6 +39,8 @@ struct Volley {
     arrived: u64,
     last_arrival: Monotonic,
     times: Times,
+    /// From each post to its answer.
+    post_times: Times,
 }
 
 impl Run<'_> {
@@ -53,6 +55,7 @@ impl Run<'_> {
         self.report.unicast_cpu_us = cpu_us(before, after, volley.arrived);
         self.report.bytes.per_message = each(more(bytes, self.fleet.bytes()), volley.arrived);
         self.report.latency_ms = volley.times.latency();
+        self.report.post_ms = volley.post_times.latency();
         let seconds = volley.last_arrival.since(volley.begin).as_secs_f64();
         self.report.notify = Some(Posted {
             posts: volley.sent.len() as u64,
@@ -65,15 +68,14 @@ impl Run<'_> {
 
     /// Broadcasts one after the other, each until all devices have it.
     pub(super) fn broadcast(&mut self) -> Result<(), Halt> {
-        let (before, mut times, mut all) = (self.gauge(), Times::new(), Duration::ZERO);
-        let mut made = 0;
+        let (before, mut all) = (self.gauge(), Duration::ZERO);
+        let (mut times, mut post_times) = (Times::new(), Times::new());
         let mut outcome = Ok(());
         for _ in 0..self.plan.broadcasts {
-            match self.broadcast_once(&mut times) {
+            match self.broadcast_once(&mut times, &mut post_times) {
                 Ok(took) => {
                     all += took;
-                    made += 1;
-                    self.tell("broadcast", made as u64, self.plan.broadcasts as u64);
+                    self.tell("broadcast", post_times.len(), self.plan.broadcasts as u64);
                 }
                 Err(halt) => {
                     outcome = Err(halt);
@@ -81,19 +83,20 @@ impl Run<'_> {
                 }
             }
         }
-        let after = self.gauge();
+        let (after, made) = (self.gauge(), post_times.len());
         self.report.broadcast_cpu_us_per_device = cpu_us(before, after, times.len());
         self.report.broadcast = Some(Told {
             broadcasts: made,
             deliveries: times.len(),
             latency_ms: times.latency(),
+            post_ms: post_times.latency(),
             all_ms: all.as_secs_f64() * 1e3 / made.max(1) as f64,
         });
         outcome
     }
 
     /// How long it took until the last had it.
-    fn broadcast_once(&mut self, times: &mut Times) -> Result<Duration, Halt> {
+    fn broadcast_once(&mut self, times: &mut Times, post_times: &mut Times) -> Result<Duration, Halt> {
         let number = self.next_number();
         let body = self.writer.broadcast(&self.image, number);
         self.told.clear();
@@ -103,7 +106,11 @@ impl Run<'_> {
         while !is_refused && (got < self.there || self.fleet.callers.waiting() > 0) {
             self.turn(begin + ARRIVE_WITHIN)?;
             while let Some(answered) = self.fleet.callers.answered.pop_front() {
-                is_refused |= self.take_answer::<IgnoredAny>("POST /broadcast", answered).is_none();
+                let took = answered.took;
+                match self.take_answer::<IgnoredAny>("POST /broadcast", answered) {
+                    Some(_) => post_times.add(took),
+                    None => is_refused = true,
+                }
             }
             while let Some((device, at)) = self.told.pop_front() {
                 if self.standings[device] == Standing::There {
@@ -145,7 +152,7 @@ impl Run<'_> {
         let mut times = Times::new();
         let broadcast: Option<Latency> = match outcome {
             Ok(()) if self.plan.broadcasts > 0 => {
-                self.broadcast_once(&mut times)?;
+                self.broadcast_once(&mut times, &mut Times::new())?;
                 times.latency()
             }
             Ok(()) => None,
@@ -161,6 +168,7 @@ impl Run<'_> {
             arrived: volley.arrived,
             posts: volley.sent.len() as u64,
             latency_ms: volley.times.latency(),
+            post_ms: volley.post_times.latency(),
             broadcast_ms: broadcast,
         }))
     }
@@ -245,6 +253,7 @@ impl Run<'_> {
             arrived: 0,
             last_arrival: begin,
             times: Times::new(),
+            post_times: Times::new(),
         };
         if targets.is_empty() {
             self.note(format!("{what}: no device to post to"));
@@ -321,9 +330,10 @@ impl Run<'_> {
             }
         }
         while let Some(answered) = self.fleet.callers.answered.pop_front() {
-            let number = answered.number;
-            if self.take_answer::<IgnoredAny>("POST /notify", answered).is_none() {
-                volley.take(number);
+            let Answered { number, took, .. } = answered;
+            match self.take_answer::<IgnoredAny>("POST /notify", answered) {
+                Some(_) => volley.post_times.add(took),
+                None => drop(volley.take(number)),
             }
         }
     }
