@@ -70,7 +70,7 @@ pub(super) struct Pipe {
 
 impl Pipe {
     /// Begins to connect to `to`, from `from` if that is given. Its first event says that it is connected, or not.
-    pub(super) fn dial(to: SocketAddr, from: Option<IpAddr>, tls: Option<Tls>) -> io::Result<Pipe> {
+    pub(super) fn dial(to: SocketAddr, from: Option<IpAddr>, tls: Option<Tls>) -> Result<Pipe, Broken> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -79,7 +79,7 @@ impl Pipe {
         }
         match socket.connect(&to.into()) {
             Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-                return Err(error);
+                return Err(error.into());
             }
             _ => {}
         }

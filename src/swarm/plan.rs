@@ -85,6 +85,11 @@ impl Plan {
     }
 }
 
+/// When the next of those that come so often a second is due, after so many. As good as never is never.
+pub(super) fn due_after(count: usize, per_second: f64) -> Duration {
+    Duration::try_from_secs_f64(count as f64 / per_second).unwrap_or(Duration::MAX)
+}
+
 impl Phase {
     /// What people read.
     pub fn name(self) -> &'static str {
@@ -122,6 +127,12 @@ pub(super) mod tests {
             dead: 0,
             payload_bytes: 100,
         }
+    }
+
+    #[test]
+    fn what_is_due_hardly_ever_is_due_at_the_end_of_time() {
+        assert_eq!(due_after(3, 2.0), Duration::from_millis(1_500));
+        assert_eq!((due_after(0, 1e-300), due_after(1, 1e-300)), (Duration::ZERO, Duration::MAX));
     }
 
     #[test]

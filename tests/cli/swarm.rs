@@ -158,6 +158,60 @@ fn who_cannot_get_in_learns_what_helps() {
     assert!(stderr(&nobody).contains("connection refused: no server runs there"), "{}", stderr(&nobody));
 }
 
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    let refused = |more: &[&str], why: &str| {
+        let output = run(&[&["swarm", "--addr", "127.0.0.1:9", "--insecure"], more].concat());
+        let said = stderr(&output);
+        assert!(output.status.code() == Some(2) && said.contains(more[0]) && said.contains(why), "{said}");
+        assert_eq!(stdout(&output), "");
+    };
+    refused(&["--devices", "0"], "above 0");
+    refused(&["--timeout", "0"], "longer than nothing");
+    refused(&["--for", "0s"], "longer than nothing");
+    refused(&["--payload", "1000000000000000"], "1000000");
+    refused(&["--rate", "0"], "above 0");
+    refused(&["--rate", "NaN"], "above 0");
+    refused(&["--source", "::1"], "nothing goes from there to 127.0.0.1");
+    refused(&["--keepalive", "1s"], "--hold");
+}
+
+#[test]
+fn an_address_that_is_not_this_machines_is_told_with_what_helps() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let output = swarm(&server, &["--devices", "1", "--source", "192.0.2.1"]);
+    let said = stderr(&output);
+    assert!(output.status.code() == Some(1) && said.contains("address not available"), "{said}");
+    assert!(said.contains("--source"), "{said}");
+    let report: Value = serde_json::from_str(&stdout(&output)).expect("one object");
+    assert_eq!((&report["devices"], &report["errors"]), (&0.into(), &3.into()), "{report}");
+}
+
+#[test]
+fn what_comes_hardly_ever_ends_all_the_same() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let rare = ["--devices", "1", "--rate", "1e-300", "--churn", "1e-300", "--notify", "1e-300"];
+    let report = measured(&server, &[&rare[..], &["--for", "100ms"]].concat());
+    assert_eq!(report["notify"]["posts"], 1, "{report}");
+}
+
+#[test]
+fn who_reads_no_further_ends_nothing_badly() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let addr = server.devices.to_string();
+    for streams in [">&-", "2>&-", "| true", "2>&1 | true"] {
+        let line = format!("\"$@\" {streams}; exit ${{PIPESTATUS[0]}}");
+        let mut command = Command::new("bash");
+        command.args(["-c", &line, "bash", env!("CARGO_BIN_EXE_lomiri-push")]);
+        command.args(["swarm", "--insecure", "--devices", "1", "--addr", &addr]);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{streams}: {}", stderr(&output));
+    }
+}
+
 /// A swarm that holds, and where its report will be.
 fn holding(server: &Serving, folder: &TempDir, more: &[&str]) -> (Running, PathBuf) {
     let (devices, api) = (server.devices.to_string(), format!("http://{}", server.http));
@@ -186,6 +240,38 @@ fn who_stops_a_swarm_gets_what_is_known_by_then() {
         (&report["interrupted"], &report["devices"], &report["errors"]),
         (&true.into(), &5.into(), &0.into())
     );
+}
+
+#[test]
+fn a_swarm_can_be_stopped_in_each_phase() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let long = ["--for", "10m", "--devices", "5"];
+    let phases: [(&str, &[&str]); 7] = [
+        ("connect", &["--rate", "0.001"]),
+        ("keepalives", &["--hold", "10m", "--keepalive", "10m"]),
+        ("churn", &["--churn", "1"]),
+        ("notify", &["--notify", "1"]),
+        ("broadcast", &["--broadcast", "1000000000"]),
+        ("slow", &["--slow", "1"]),
+        ("dead", &["--dead", "1"]),
+    ];
+    for (phase, flags) in phases {
+        let (devices, api) = (server.devices.to_string(), format!("http://{}", server.http));
+        let mut command = binary(&arguments(&devices, &api, &[&long[..], flags].concat()));
+        let file = folder.path().join("report.json");
+        command.stdout(File::create(&file).expect("writable"));
+        let swarm = Running::with_stderr(command);
+        swarm.line_after(&format!("swarm: {phase}"));
+        swarm.signal(Signal::INT);
+        assert_eq!(swarm.wait().0.code(), Some(130), "{phase}");
+        let report = report_in(&file);
+        assert_eq!(
+            (&report["interrupted"], &report["errors"]),
+            (&true.into(), &0.into()),
+            "{phase} {report}"
+        );
+    }
 }
 
 #[test]

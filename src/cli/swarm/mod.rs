@@ -36,7 +36,7 @@ pub struct Arguments {
     #[command(flatten)]
     members: members::MemberArguments,
     /// How many devices
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = at_least_one)]
     devices: usize,
     /// Connect from this address, in turn with others
     #[arg(long, value_name = "IP")]
@@ -87,13 +87,13 @@ struct PhaseArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     dead: usize,
     /// How long churn and posts go on
-    #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = longer_than_nothing)]
     lasting: Duration,
     /// Connections to the API that are kept open
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     in_flight: usize,
-    /// Bytes of a message's payload
-    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    /// Bytes of a message's payload, at most a million
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = payload)]
     payload: usize,
 }
 
@@ -129,6 +129,7 @@ fn measure(arguments: &Arguments, stop: &AtomicBool) -> Result<(Report, Option<S
     let mut target = Target::of(&arguments.target, plan.devices)?;
     let sources = || sources_for(plan.devices, target.server.address.ip());
     target.server.sources = if arguments.source.is_empty() { sources() } else { arguments.source.clone() };
+    check_sources(&target)?;
     let operator_key = arguments.members.operator_key()?;
     if callers > 0 {
         target.check_api(operator_key.is_some() || arguments.members.are_enrolled())?;
@@ -151,6 +152,15 @@ fn measure(arguments: &Arguments, stop: &AtomicBool) -> Result<(Report, Option<S
     Ok((run.report(), failure))
 }
 
+/// Nobody connects from an address of one family to one of the other.
+fn check_sources(target: &Target) -> Result<(), Failure> {
+    let to = target.server.address.ip();
+    match target.server.sources.iter().find(|source| source.is_ipv4() != to.is_ipv4()) {
+        Some(source) => Err(Failure::Usage(format!("--source {source}: nothing goes from there to {to}"))),
+        None => Ok(()),
+    }
+}
+
 /// Lets as many devices be as there is room for; what is to be told then.
 fn cut(plan: &mut Plan, room: Room) -> Result<Option<String>, Failure> {
     let Room { descriptors, devices } = room;
@@ -158,7 +168,9 @@ fn cut(plan: &mut Plan, room: Room) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     if devices == 0 {
-        let why = format!("only {descriptors} open files are allowed: raise the limit (ulimit -n)");
+        let why = format!(
+            "only {descriptors} open files are allowed: raise the limit (ulimit -n), or lower --in-flight"
+        );
         return Err(Failure::Run(why));
     }
     let note = format!(
@@ -222,6 +234,12 @@ fn positive(text: &str) -> Result<f64, String> {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or("must be a whole number above 0".into())
+}
+
+/// More than any server takes, and no more than this machine has memory for.
+fn payload(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().ok().filter(|bytes| *bytes <= 1_000_000);
+    bytes.ok_or("must be a whole number up to 1000000".into())
 }
 
 fn rate(text: &str) -> Result<Rate, String> {

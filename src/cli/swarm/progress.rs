@@ -25,7 +25,7 @@ impl Bar {
             let _ = writeln!(stderr(), "swarm: {what}");
             self.what = what;
         } else if self.what != what {
-            let style = ProgressStyle::with_template("{msg:<10} {bar:40} {pos}/{len} {elapsed}");
+            let style = ProgressStyle::with_template("{msg:<10} {wide_bar} {pos}/{len} {elapsed}");
             self.bar.finish_and_clear();
             self.bar = ProgressBar::new(of).with_style(style.expect("a valid template")).with_message(what);
             self.bar.enable_steady_tick(Duration::from_millis(500));

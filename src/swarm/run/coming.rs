@@ -7,6 +7,7 @@ use crate::base::Monotonic;
 use crate::swarm::clock::now;
 use crate::swarm::gauge::Reading;
 use crate::swarm::latency::Times;
+use crate::swarm::plan::due_after;
 use crate::swarm::report::Returned;
 
 /// How many begin to connect in one turn: between them, those on their way are served. Each brings about three events,
@@ -38,8 +39,7 @@ impl Gate {
     }
 
     fn next_at(&self) -> Monotonic {
-        self.begin
-            + self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(self.begun as f64 / rate))
+        self.begin + self.rate.map_or(Duration::ZERO, |rate| due_after(self.begun, rate))
     }
 }
 
