@@ -1,13 +1,12 @@
 //! The index of what is pending, in memory: per device in order of arrival, and by expiry. It holds
 //! no payload and writes no row.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};
 
 use crate::base::{Seq, Urgency, Wall};
 
-use super::names::{AppKey, DeviceKey};
+use super::names::{AppKey, DeviceKey, NameKey};
 use super::rows::Place;
 
 /// What the index knows of one message: 32 bytes, and 16 of key.
@@ -46,8 +45,8 @@ pub(super) struct PendingIndex {
     /// The same by app, so that a new message walks over those of its own app alone, and mostly without a look
     /// at each in `messages`.
     by_app: BTreeMap<(DeviceKey, AppKey, Seq), Brief>,
-    /// How many there are for each device that has any.
-    counts: HashMap<DeviceKey, u32>,
+    /// How many there are for each device, by the slot of its key: slots are dense.
+    counts: Vec<u32>,
     expiry: BTreeSet<(Wall, DeviceKey, Seq)>,
     bytes: u64,
 }
@@ -60,8 +59,8 @@ impl PendingIndex {
         let by_app = messages
             .iter()
             .map(|&((device, seq, copy), ref pending)| ((device, pending.app, seq), pending.brief(copy)));
-        let mut counts = HashMap::new();
-        messages.iter().for_each(|((device, ..), _)| *counts.entry(*device).or_default() += 1);
+        let mut counts = Vec::new();
+        messages.iter().for_each(|((device, ..), _)| count_up(&mut counts, *device));
         PendingIndex {
             by_app: by_app.collect(),
             counts,
@@ -95,7 +94,7 @@ impl PendingIndex {
         self.bytes += u64::from(pending.size);
         self.expiry.insert((pending.expires, device, seq));
         self.by_app.insert((device, pending.app, seq), pending.brief(copy));
-        *self.counts.entry(device).or_default() += 1;
+        count_up(&mut self.counts, device);
         let before = self.messages.insert(key, pending);
         assert!(before.is_none(), "a seq is given once");
     }
@@ -106,17 +105,9 @@ impl PendingIndex {
         let gone = self.messages.remove(&(device, seq, copy))?;
         self.expiry.remove(&(gone.expires, device, seq));
         self.by_app.remove(&(device, gone.app, seq));
-        self.count_down(device);
+        self.counts[device.slot()] -= 1;
         self.bytes -= u64::from(gone.size);
         Some((Place { seq, copy }, gone))
-    }
-
-    fn count_down(&mut self, device: DeviceKey) {
-        let Entry::Occupied(mut count) = self.counts.entry(device) else { unreachable!("it had one") };
-        *count.get_mut() -= 1;
-        if *count.get() == 0 {
-            count.remove();
-        }
     }
 
     /// The oldest message that is pending for `device`.
@@ -126,7 +117,7 @@ impl PendingIndex {
 
     /// How many are pending for `device`, expired ones included.
     pub fn count(&self, device: DeviceKey) -> usize {
-        self.counts.get(&device).map_or(0, |&count| count as usize)
+        self.counts.get(device.slot()).map_or(0, |&count| count as usize)
     }
 
     /// What is pending for one app on `device`, in order of arrival, expired ones included.
@@ -151,4 +142,12 @@ impl PendingIndex {
     pub fn first_to_expire(&self) -> Option<(Wall, DeviceKey, Seq)> {
         self.expiry.first().copied()
     }
+}
+
+fn count_up(counts: &mut Vec<u32>, device: DeviceKey) {
+    let slot = device.slot();
+    if slot >= counts.len() {
+        counts.resize(slot + 1, 0);
+    }
+    counts[slot] += 1;
 }
