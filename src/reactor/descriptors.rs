@@ -1,8 +1,6 @@
 //! How many descriptors the process may hold, and who gets them: what the API, the store and the
 //! loops need is set aside first, so that a crowd of devices never starves them.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 /// Connections of the API: more than the app servers of one machine keep open, and few enough to
 /// leave 19 of 20 descriptors to devices.
 pub(super) const API_CONNECTIONS_MAX: usize = 512;
@@ -12,17 +10,6 @@ const STORE_DESCRIPTORS: usize = 64;
 const OTHER_DESCRIPTORS: usize = 64;
 /// Each loop has its selector, its waker and its listener.
 const DESCRIPTORS_PER_LOOP: usize = 3;
-/// Where the system sets no limit, as many as one address could ever serve.
-const DESCRIPTORS_MAX: u64 = 1 << 20;
-
-/// Raises the soft limit to the hard one, as far as the system lets it be, and returns what holds now.
-pub fn raise_limit() -> usize {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.unwrap_or(DESCRIPTORS_MAX);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
-    let limit = if raised { wanted } else { current.unwrap_or(wanted) };
-    usize::try_from(limit).unwrap_or(usize::MAX)
-}
 
 /// The process may not have enough descriptors to serve a single device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -28,7 +28,7 @@ mod storage;
 mod threads;
 
 pub use clock::Clock;
-pub use descriptors::{TooFewDescriptors, check_descriptors, device_connections, raise_limit};
+pub use descriptors::{TooFewDescriptors, check_descriptors, device_connections};
 pub use links::Control;
 pub use network::{Network, NetworkError};
 pub use peers::PeerOptions;

@@ -9,11 +9,12 @@ use log::info;
 
 use super::acceptor::listen;
 use super::assembly::{self, Listeners};
-use super::descriptors::{TooFewDescriptors, check_descriptors, device_connections, raise_limit};
+use super::descriptors::{TooFewDescriptors, check_descriptors, device_connections};
 use super::links::Control;
 use super::peers::PeerOptions;
 use super::threads::Threads;
 use crate::api;
+use crate::files::raise_limit;
 use crate::session;
 use crate::store::{DurableQueue, Store, StoreError};
 use crate::tls::ServerConfig;
