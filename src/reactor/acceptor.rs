@@ -166,6 +166,11 @@ impl Acceptor {
         self.is_ready && !self.room.connections.is_full() && self.room.handshakes.is_full()
     }
 
+    /// How many connections there may be, if there are as many.
+    pub(super) fn is_full_with(&self) -> Option<usize> {
+        self.room.connections.is_full().then_some(self.room.connections.max)
+    }
+
     /// When to try again.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         self.retry_at

@@ -21,6 +21,10 @@ pub(super) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
+    pub(super) fn is_newcomer(&self) -> bool {
+        self.is_newcomer
+    }
+
     /// This one is served from here on, before all newcomers.
     pub(super) fn welcome(&mut self) {
         self.is_newcomer = false;
@@ -121,6 +125,11 @@ impl<T> Connections<T> {
             let line = if entry.is_newcomer { &mut self.ready_newcomers } else { &mut self.ready };
             line.push_back(key);
         }
+    }
+
+    /// Whether this one may have something that is not read yet.
+    pub(super) fn is_ready(&self, key: usize) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.is_ready)
     }
 
     /// Whether some connection may have something to read.

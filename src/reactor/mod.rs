@@ -20,6 +20,7 @@ mod links;
 mod network;
 mod newcomers;
 mod peers;
+mod reminder;
 mod server;
 mod shard;
 mod stall;

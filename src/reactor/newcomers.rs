@@ -1,6 +1,7 @@
 //! The connections of a shard to which the server has said nothing yet. Knows no socket and no session.
 
 use std::collections::HashMap;
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ const SILENT_MAX: Duration = Duration::from_secs(5);
 /// A connection that is not served yet.
 pub(super) struct Newcomer {
     handshake: Handshake,
+    /// When it was accepted, or when it was first read: what we took for that is no silence of its own.
     since: Monotonic,
+    was_read: bool,
     /// Something has come out of its TLS. From here on it may be the server that takes its time.
     has_spoken: bool,
 }
@@ -27,7 +30,7 @@ pub(super) struct Newcomers(HashMap<usize, Newcomer>);
 impl Newcomers {
     /// A connection was accepted.
     pub(super) fn enter(&mut self, key: usize, handshake: Handshake, now: Monotonic) {
-        self.take_in(key, Newcomer { handshake, since: now, has_spoken: false });
+        self.take_in(key, Newcomer { handshake, since: now, was_read: false, has_spoken: false });
     }
 
     /// A newcomer has come from another shard.
@@ -40,9 +43,13 @@ impl Newcomers {
         self.0.remove(&key)
     }
 
-    /// It has said something.
-    pub(super) fn heard(&mut self, key: usize) {
-        self.0.entry(key).and_modify(|newcomer| newcomer.has_spoken = true);
+    /// What it has sent was read, and perhaps something has come out of its TLS.
+    pub(super) fn read(&mut self, key: usize, has_spoken: bool, now: Monotonic) {
+        let Some(newcomer) = self.0.get_mut(&key) else { return };
+        newcomer.has_spoken |= has_spoken;
+        if !mem::replace(&mut newcomer.was_read, true) {
+            newcomer.since = now;
+        }
     }
 
     /// From where it came, if it is a newcomer.
@@ -50,10 +57,10 @@ impl Newcomers {
         Some(self.0.get(&key)?.handshake.address())
     }
 
-    /// Who has been silent for the longest, and from when on it may be sent away for others. Looks at all:
-    /// to be asked when there is no room for more.
-    pub(super) fn longest_silent(&self) -> Option<(usize, Monotonic)> {
-        let silent = self.0.iter().filter(|(_, newcomer)| !newcomer.has_spoken);
+    /// Who has been silent for the longest, and from when on it may be sent away for others; not one of those that
+    /// wait to be read. Looks at all: to be asked when there is no room for more.
+    pub(super) fn longest_silent(&self, waits: impl Fn(usize) -> bool) -> Option<(usize, Monotonic)> {
+        let silent = self.0.iter().filter(|(key, newcomer)| !newcomer.has_spoken && !waits(**key));
         let (key, newcomer) = silent.min_by_key(|(key, newcomer)| (newcomer.since, **key))?;
         Some((*key, newcomer.since + SILENT_MAX))
     }
@@ -78,11 +85,26 @@ mod tests {
             enter(&mut newcomers, key, seconds);
         }
         let at = |seconds| Monotonic(Duration::from_secs(seconds));
-        assert_eq!(newcomers.longest_silent(), Some((3, at(15))));
-        newcomers.heard(3);
-        assert_eq!(newcomers.longest_silent(), Some((5, at(16))));
+        let longest_silent = |newcomers: &Newcomers| newcomers.longest_silent(|_| false);
+        assert_eq!(longest_silent(&newcomers), Some((3, at(15))));
+        newcomers.read(3, true, at(15));
+        assert_eq!(longest_silent(&newcomers), Some((5, at(16))));
         newcomers.leave(5);
-        newcomers.heard(7);
-        assert_eq!(newcomers.longest_silent(), None);
+        newcomers.read(7, true, at(15));
+        assert_eq!(longest_silent(&newcomers), None);
+    }
+
+    #[test]
+    fn what_we_take_to_read_one_is_not_its_silence() {
+        let mut newcomers = Newcomers::default();
+        enter(&mut newcomers, 1, 10);
+        enter(&mut newcomers, 2, 11);
+        let at = |seconds| Monotonic(Duration::from_secs(seconds));
+        assert_eq!(newcomers.longest_silent(|key| key == 1), Some((2, at(16))));
+        newcomers.read(1, false, at(14));
+        assert_eq!(newcomers.longest_silent(|_| false), Some((2, at(16))));
+        newcomers.read(2, false, at(15));
+        newcomers.read(1, false, at(18));
+        assert_eq!(newcomers.longest_silent(|_| false), Some((1, at(19))), "no byte more wins it time");
     }
 }

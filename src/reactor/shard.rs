@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use log::debug;
+use log::{debug, warn};
 use mio::{Events, Poll};
 
 use super::acceptor::{Accepted, Acceptor};
@@ -25,6 +25,7 @@ use super::connections::{Connections, Entry};
 use super::inbox::{Inbox, InboxSender};
 use super::links::Links;
 use super::newcomers::{Newcomer, Newcomers};
+use super::reminder::Reminder;
 use super::stall::Stall;
 use crate::base::{Monotonic, Now, SessionId, ShardId};
 use crate::broker::{Action, Broker, SessionKey, Traveller};
@@ -108,6 +109,9 @@ pub(super) struct Shard {
     /// Bytes that the broker sends on one connection, not written yet.
     outgoing: Option<(SessionKey, Vec<Bytes>)>,
     stall: Stall,
+    /// When to say again that handshakes, or connections, have no room left.
+    crowded: Reminder,
+    full: Reminder,
     scratch: Scratch,
 }
 
@@ -138,6 +142,8 @@ impl Shard {
             backlog: VecDeque::new(),
             outgoing: None,
             stall: Stall::default(),
+            crowded: Reminder::default(),
+            full: Reminder::default(),
             scratch: Scratch::new(),
         }
     }
@@ -193,6 +199,7 @@ impl Shard {
         self.broker.work(now);
         self.act(now);
         self.accept(now);
+        self.warn_if_full(now.monotonic);
         self.close_late(now.monotonic);
         if self.links.control.is_stopping() {
             self.stop(now);
@@ -260,8 +267,11 @@ impl Shard {
                 return;
             }
             let received = entry.connection.receive(&mut self.scratch);
-            if !self.scratch.plaintext.is_empty() {
-                self.newcomers.heard(key);
+            let has_spoken = !self.scratch.plaintext.is_empty();
+            if entry.is_newcomer() {
+                self.newcomers.read(key, has_spoken, now.monotonic);
+            }
+            if has_spoken {
                 self.broker.handle_bytes(session_key(key), &self.scratch.plaintext, now);
                 self.act(now);
             }
@@ -325,7 +335,8 @@ impl Shard {
     fn transmit(&mut self, now: Now) {
         let Some((SessionKey(key), frames)) = self.outgoing.take() else { return };
         let Some(entry) = self.connections.get_mut(key as usize) else { return };
-        if self.newcomers.leave(key as usize).is_some() {
+        if entry.is_newcomer() {
+            self.newcomers.leave(key as usize);
             entry.welcome();
         }
         let sent = entry.connection.send(frames.iter().map(|frame| &frame[..]), &mut self.scratch);
@@ -418,15 +429,31 @@ impl Shard {
         if let Some((key, at)) = self.one_too_many()
             && at <= now.monotonic
         {
+            if self.crowded.is_due(now.monotonic) {
+                warn!(
+                    "all handshakes_max places are taken: who is silent for too long is sent away for others"
+                );
+            }
             self.broker.handle_end(session_key(key), EndReason::Timeout, now);
             self.act(now);
+        }
+    }
+
+    /// One shard speaks for all.
+    fn warn_if_full(&mut self, now: Monotonic) {
+        if self.id == ShardId(0)
+            && let Some(max) = self.acceptor.as_ref().and_then(Acceptor::is_full_with)
+            && self.full.is_due(now)
+        {
+            warn!("all {max} places for devices are taken: more must wait (connections_max, ulimit -n)");
         }
     }
 
     /// The newcomer who is to go first and when, if handshakes have no room left and somebody may wait.
     fn one_too_many(&self) -> Option<(usize, Monotonic)> {
         let lacks_room = self.acceptor.as_ref().is_some_and(Acceptor::lacks_handshakes);
-        if lacks_room { self.newcomers.longest_silent() } else { None }
+        let waits = |key| self.connections.is_ready(key);
+        if lacks_room { self.newcomers.longest_silent(waits) } else { None }
     }
 
     fn begin(&mut self, accepted: Accepted, now: Now) {
