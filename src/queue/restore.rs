@@ -8,7 +8,6 @@ use crate::base::{ChannelId, DeviceId, Level, Payload, Seq};
 use super::answer::Broadcast;
 use super::enrolments::OpenCode;
 use super::limits::Limits;
-use super::pending::{Pending, PendingIndex, PendingKey};
 use super::rows::{BroadcastRow, Census, Head, Key, MessageRow, Row, RowError};
 use super::state::Queue;
 
@@ -41,7 +40,7 @@ pub enum RestoreError {
 /// Takes a queue's rows, each once, in the order of their keys; then makes the queue of them.
 pub struct Restore {
     queue: Queue,
-    messages: Vec<(PendingKey, Pending)>,
+    last_message: Option<Seq>,
     /// The message at hand, and the devices that have a copy of it.
     copies: (Seq, BTreeSet<DeviceId>),
     /// The latest of the messages whose fate is kept.
@@ -59,7 +58,7 @@ impl Restore {
     pub fn new(limits: Limits) -> Restore {
         Restore {
             queue: Queue::new(limits),
-            messages: Vec::new(),
+            last_message: None,
             copies: (Seq(0), BTreeSet::new()),
             last_tracked: None,
             head: None,
@@ -114,8 +113,9 @@ impl Restore {
     fn add_message(&mut self, row: &MessageRow, size: usize) -> Result<(), RestoreError> {
         let size = u16::try_from(size).map_err(|_| RowError::Body)?;
         self.check_first_copy(row)?;
-        let message = self.queue.hold_message(row, size);
-        self.messages.push(message);
+        self.last_message = self.last_message.max(Some(row.id.seq()));
+        let (key, pending) = self.queue.hold_message(row, size);
+        self.queue.pending.insert_restored(key, pending);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Restore {
         if !self.agrees_with(&head) {
             return Err(RestoreError::Contradiction);
         }
-        self.queue.pending = PendingIndex::of_all(self.messages);
+        self.queue.pending.index_expiry();
         self.queue.head = head;
         self.queue.channel.top = head.top;
         self.queue.end_rights_of_leaving();
@@ -151,7 +151,7 @@ impl Restore {
 
     /// Whether the head has counted all that there is, and can count on.
     fn agrees_with(&self, head: &Head) -> bool {
-        let last_seq = self.messages.iter().map(|((_, seq, _), _)| *seq).max().max(self.last_tracked);
+        let last_seq = self.last_message.max(self.last_tracked);
         let last_level = self.queue.channel.live.last().map(|broadcast| broadcast.level);
         let is_countable = |number: u64| number <= COUNT_MAX;
         last_seq.is_none_or(|last| last < head.next_seq)

@@ -216,11 +216,11 @@ impl Queue {
         survey.kept = self.pending.count(device);
         let Some(app) = self.apps.find(&notify.app) else { return survey };
         for (place, pending) in self.pending.of_app(device, app) {
-            let is_replaced = tag.is_some() && self.pending.at(device, place).tag.as_deref() == tag;
+            let is_replaced = tag.is_some() && pending.tag.as_deref() == tag;
             if notify.clear_pending || is_replaced {
                 let why = if is_replaced { Status::Replaced } else { Status::Cleared };
                 survey.dropped.push((place.seq, why));
-                survey.dropped_bytes += u64::from(self.pending.at(device, place).size);
+                survey.dropped_bytes += u64::from(pending.size);
             } else if pending.urgency >= notify.urgency && pending.expires > self.now {
                 survey.same_app += 1;
                 survey.newest = Some(place);
