@@ -24,16 +24,25 @@ impl Room {
     }
 }
 
+/// Source addresses that each process has for itself.
+const SOURCES_PER_PROCESS: u32 = 128;
+/// So many processes have some, of the 2^24 addresses that are this machine.
+const PROCESSES: u32 = (1 << 24) / SOURCES_PER_PROCESS;
+
 /// From where so many devices connect to `target` if nobody says otherwise: from other addresses of this machine where
 /// one has too few ports and `target` is this machine; else from where the system likes, which is an empty list.
-pub fn sources_for(devices: usize, target: IpAddr) -> Vec<IpAddr> {
+///
+/// A port of an address that is chosen before the connect is taken for all targets, so several swarms need addresses of
+/// their own: the number of this `process` tells which.
+pub fn sources_for(devices: usize, target: IpAddr, process: u32) -> Vec<IpAddr> {
     let is_here = matches!(target, IpAddr::V4(ip) if ip.is_loopback());
     if !is_here || devices <= DEVICES_PER_SOURCE {
         return Vec::new();
     }
-    let first = u32::from(Ipv4Addr::LOCALHOST);
-    let addresses = (1..).take(devices.div_ceil(DEVICES_PER_SOURCE));
-    addresses.map(|place| Ipv4Addr::from(first + place).into()).collect()
+    let network = u32::from(Ipv4Addr::new(127, 0, 0, 0));
+    let first = network + process % PROCESSES * SOURCES_PER_PROCESS;
+    let places = (1..SOURCES_PER_PROCESS).take(devices.div_ceil(DEVICES_PER_SOURCE));
+    places.map(|place| Ipv4Addr::from(first + place).into()).collect()
 }
 
 #[cfg(test)]
@@ -43,10 +52,14 @@ mod tests {
     #[test]
     fn other_addresses_are_used_where_one_has_too_few_ports_and_the_target_is_here() {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(sources_for(DEVICES_PER_SOURCE, here).is_empty());
-        let sources: Vec<String> = sources_for(30_000, here).iter().map(IpAddr::to_string).collect();
-        assert_eq!(sources, ["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
-        assert!(sources_for(30_000, IpAddr::from([192, 0, 2, 1])).is_empty());
+        assert!(sources_for(DEVICES_PER_SOURCE, here, 7).is_empty());
+        assert!(sources_for(30_000, IpAddr::from([192, 0, 2, 1]), 7).is_empty());
+        let sources = |process| -> Vec<String> {
+            sources_for(30_000, here, process).iter().map(IpAddr::to_string).collect()
+        };
+        assert_eq!(sources(7), ["127.0.3.129", "127.0.3.130", "127.0.3.131"]);
+        assert_eq!(sources(8), ["127.0.4.1", "127.0.4.2", "127.0.4.3"]);
+        assert_eq!(sources(u32::MAX), ["127.255.255.129", "127.255.255.130", "127.255.255.131"]);
     }
 
     #[test]

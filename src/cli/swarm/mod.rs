@@ -27,7 +27,7 @@ use crate::swarm::{Gauge, Halt, Plan, Rate, Report, Room, Run, sources_for};
 /// (what and why is in the report), with 130 after Ctrl-C, which ends the phase and reports what is known by then.
 ///
 /// Many devices need descriptors, one each (ulimit -n), and ports, some 28,000 for each source address: where --addr is
-/// on 127.0.0.0/8 and one has too few, 127.0.0.2 and so on are used as well; elsewhere give the machine's --source
+/// on 127.0.0.0/8 and one has too few, others of these are used as well; elsewhere give the machine's --source
 /// addresses. The operator's limits count for a swarm too: with device_auth = "required" set the server's rates to 0.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -127,7 +127,7 @@ fn measure(arguments: &Arguments, stop: &AtomicBool) -> Result<(Report, Option<S
     let room = Room::of(raise_limit(), callers);
     let note = cut(&mut plan, room)?;
     let mut target = Target::of(&arguments.target, plan.devices)?;
-    let sources = || sources_for(plan.devices, target.server.address.ip());
+    let sources = || sources_for(plan.devices, target.server.address.ip(), std::process::id());
     target.server.sources = if arguments.source.is_empty() { sources() } else { arguments.source.clone() };
     check_sources(&target)?;
     let operator_key = arguments.members.operator_key()?;
