@@ -86,18 +86,13 @@ impl PendingIndex {
         }
         self.len += 1;
         self.bytes += u64::from(pending.size);
-        let (line, held) = (&mut self.devices[slot], Held { seq, copy, pending });
+        let line = &mut self.devices[slot];
+        assert!(line.back().is_none_or(|last| last.seq < seq), "seqs ascend, and so do the keys of rows");
         if line.capacity() == 0 {
             // Most have one; by itself a deque would begin with four.
             line.reserve_exact(1);
         }
-        match line.back() {
-            Some(last) if last.seq >= seq => {
-                let place = line.binary_search_by_key(&seq, |held| held.seq);
-                line.insert(place.expect_err("a device has a seq once"), held);
-            }
-            _ => line.push_back(held),
-        }
+        line.push_back(Held { seq, copy, pending });
     }
 
     /// All at once makes full nodes, where messages that come one after the other leave them half empty.

@@ -113,7 +113,10 @@ impl Restore {
     fn add_message(&mut self, row: &MessageRow, size: usize) -> Result<(), RestoreError> {
         let size = u16::try_from(size).map_err(|_| RowError::Body)?;
         self.check_first_copy(row)?;
-        self.last_message = self.last_message.max(Some(row.id.seq()));
+        let last = self.last_message.replace(row.id.seq());
+        if last > self.last_message {
+            return Err(RestoreError::Contradiction);
+        }
         let (key, pending) = self.queue.hold_message(row, size);
         self.queue.pending.insert_restored(key, pending);
         Ok(())
