@@ -260,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn rows_out_of_order_are_no_queues() {
+        let head = Head { next_seq: Seq(9), ..HEAD };
+        let (first, second) = (message(1, b"1"), message(2, b"1"));
+        assert_eq!(restore(&[first.clone(), second.clone()], head), Ok(()));
+        assert_eq!(restore(&[second, first], head), Err(RestoreError::Contradiction));
+    }
+
+    #[test]
     fn a_head_that_could_not_count_on_is_a_contradiction() {
         let cases = [
             Head { batch: u64::MAX, ..HEAD },
