@@ -209,7 +209,8 @@ impl Connection {
     fn transmit(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if mem::take(&mut self.holds_tickets) {
             self.unsent.extend(bytes);
-            return self.flush();
+            self.flush()?;
+            return if self.unsent.len() > UNSENT_BYTES_MAX { Err(Fault::Unread) } else { Ok(()) };
         }
         let written = if self.unsent.is_empty() { write(&mut self.socket, bytes)? } else { 0 };
         let rest = &bytes[written..];

@@ -29,7 +29,7 @@ pub(super) struct InboxSender<T> {
 ///    ▼                      │
 ///  AWAKE ── lie_down ──> ASLEEP
 ///    │ ▲                    │
-/// ring │ lie_down, get_up   │ ring: wakes
+/// ring │ get_up             │ ring: wakes
 ///    ▼ │                    ▼
 ///    RUNG <─────────────────┘
 /// ```

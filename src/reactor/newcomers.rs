@@ -10,7 +10,7 @@ use crate::base::Monotonic;
 
 /// How long a handshake may be silent when all places for handshakes are taken and others wait: ten times
 /// what a phone on a slow network takes. So a few addresses that begin handshakes and say no more keep
-/// newcomers out for this long at most, and not for a whole `exchange_timeout`.
+/// newcomers out for twice this long at most, and not for a whole `exchange_timeout`.
 const SILENT_MAX: Duration = Duration::from_secs(5);
 
 /// A connection that is not served yet.

@@ -376,8 +376,12 @@ impl Shard {
             return log_end(id, &transport(&error));
         }
         let arrival = Box::new(Arrival { connection: entry.connection, traveller, newcomer });
-        if self.shards[home.0].try_send(ToShard::Arrival(arrival)).is_err() {
+        if let Err(told) = self.shards[home.0].try_send(ToShard::Arrival(arrival)) {
             log_end(id, &transport(&"its shard has no room"));
+            if let ToShard::Arrival(mut arrival) = told {
+                // Its tickets make its next handshake cheap. If they cannot be sent, it has none.
+                let _ = arrival.connection.close();
+            }
         }
     }
 

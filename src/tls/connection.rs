@@ -57,8 +57,8 @@ enum State {
 pub struct Status {
     /// The peer has sent close_notify: all of its plaintext has come out, and no more will.
     pub peer_closed: bool,
-    /// What this read has appended to `out` are a server's tickets (TLS 1.3), for which nobody waits: they may
-    /// leave together with the first plaintext.
+    /// What this read has appended to `out` are a server's tickets (TLS 1.3), and perhaps its answer to a key update,
+    /// for which nobody waits: they may leave together with the first plaintext.
     pub only_tickets: bool,
 }
 
