@@ -29,14 +29,14 @@ const SOURCES_PER_PROCESS: u32 = 128;
 /// So many processes have some, of the 2^24 addresses that are this machine.
 const PROCESSES: u32 = (1 << 24) / SOURCES_PER_PROCESS;
 
-/// From where so many devices connect to `target` if nobody says otherwise: from other addresses of this machine where
-/// one has too few ports and `target` is this machine; else from where the system likes, which is an empty list.
+/// From where so many devices connect to `target` if nobody says otherwise: from addresses of this machine if that is
+/// the target, as one has too few ports for many; else from where the system likes, which is an empty list.
 ///
 /// A port of an address that is chosen before the connect is taken for all targets, so several swarms need addresses of
 /// their own: the number of this `process` tells which.
 pub fn sources_for(devices: usize, target: IpAddr, process: u32) -> Vec<IpAddr> {
     let is_here = matches!(target, IpAddr::V4(ip) if ip.is_loopback());
-    if !is_here || devices <= DEVICES_PER_SOURCE {
+    if !is_here {
         return Vec::new();
     }
     let network = u32::from(Ipv4Addr::new(127, 0, 0, 0));
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_addresses_are_used_where_one_has_too_few_ports_and_the_target_is_here() {
+    fn each_process_has_addresses_of_its_own_where_the_target_is_here() {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert!(sources_for(DEVICES_PER_SOURCE, here, 7).is_empty());
+        assert_eq!(sources_for(1, here, 7), [IpAddr::from([127, 0, 3, 129])]);
         assert!(sources_for(30_000, IpAddr::from([192, 0, 2, 1]), 7).is_empty());
         let sources = |process| -> Vec<String> {
             sources_for(30_000, here, process).iter().map(IpAddr::to_string).collect()

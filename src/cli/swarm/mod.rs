@@ -27,8 +27,7 @@ use crate::swarm::{Gauge, Halt, Plan, Rate, Report, Room, Run, sources_for};
 /// (what and why is in the report), with 130 after Ctrl-C, which ends the phase and reports what is known by then.
 ///
 /// Many devices need descriptors, one each (ulimit -n), and ports, some 28,000 for each source address: where --addr is
-/// on 127.0.0.0/8 and one has too few, others of these are used as well; elsewhere give the machine's --source
-/// addresses. The operator's limits count for a swarm too: with device_auth = "required" set the server's rates to 0.
+/// on 127.0.0.0/8, each process has addresses of its own there; elsewhere give the machine's --source addresses. The operator's limits count for a swarm too: with device_auth = "required" set the server's rates to 0.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

@@ -104,7 +104,7 @@ impl Run<'_> {
         self.fleet.ask(number, &post("/broadcast", key.as_deref(), body));
         let (mut got, mut last, mut is_refused) = (0, begin, false);
         while !is_refused && (got < self.there || self.fleet.callers.waiting() > 0) {
-            self.turn(begin + ARRIVE_WITHIN)?;
+            self.turn(now() + ARRIVE_WITHIN)?;
             while let Some(answered) = self.fleet.callers.answered.pop_front() {
                 let took = answered.took;
                 match self.take_answer::<IgnoredAny>("POST /broadcast", answered) {
