@@ -25,9 +25,9 @@ use crate::queue::{self, Admission, Channel, Command, Enrolment, Event, Page, Pe
 use crate::session::EndReason;
 use crate::session::server::{self, Introduction, Message, Session, Stop};
 
-/// How many sessions one call of [`Broker::work`] looks at: some milliseconds of work, so that a
+/// How many sessions one call of [`Broker::work`] looks at: half a millisecond of work, so that a
 /// broadcast to all devices leaves room for everything else between its parts.
-const FAN_OUT_SESSIONS_MAX: usize = 256;
+const FAN_OUT_SESSIONS_MAX: usize = 64;
 /// Over how long devices are spread that a server sends away: so many come back each second.
 const RETURNS_PER_SECOND: u64 = 1_000;
 /// How many deadlines one call of [`Broker::handle_timeout`] serves, so that those of many devices at once leave room

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -70,13 +71,20 @@ pub(super) fn inbox<T>(capacity: usize, waker: Arc<Waker>) -> (InboxSender<T>, I
 
 impl<T> Inbox<T> {
     /// Waits for the loop's events as [`Poll::poll`] does; not at all if the bell has rung since the last call.
+    /// A loop that has work left (`timeout` is zero) lets others have the core first: the storage
+    /// thread, the API's loop and the kernel's own network thread, which what has just been sent goes through.
+    /// Without that they wait for the scheduler to take the core away, for milliseconds each.
     pub(super) fn wait(
         &self,
         poll: &mut Poll,
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
-        let sleeps = timeout != Some(Duration::ZERO) && self.bell.lie_down();
+        let has_work = timeout == Some(Duration::ZERO);
+        if has_work {
+            thread::yield_now();
+        }
+        let sleeps = !has_work && self.bell.lie_down();
         let polled = poll.poll(events, if sleeps { timeout } else { Some(Duration::ZERO) });
         self.bell.get_up();
         polled

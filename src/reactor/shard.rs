@@ -44,8 +44,9 @@ const ACCEPTS_PER_TURN: usize = 8;
 const NEWCOMERS_PER_TURN: usize = 8;
 /// Reads of one connection in one turn. A device sends little, so one that wants more can wait.
 const READS_PER_TURN: usize = 4;
-/// Events taken from the selector at once: enough that asking for them costs each little.
-const EVENTS_PER_TURN: usize = 256;
+/// Events taken from the selector at once: enough that asking for them costs each little, and few enough
+/// that a turn of a crowd's acks takes less than a millisecond.
+const EVENTS_PER_TURN: usize = 64;
 /// Commands that may wait with a shard for the storage thread: the questions of a crowd that comes back
 /// at once. Beyond it no device is read, so that nobody can pile up more by coming and going.
 const BACKLOG_COMMANDS_MAX: usize = 32 * 1024;
