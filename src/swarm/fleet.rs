@@ -20,7 +20,7 @@ use crate::protocol::wire1::Enrolled;
 use crate::protocol::{wire0, wire1};
 use crate::session::EndReason;
 use crate::session::device::{Connect, Event, Options, Session};
-use crate::tls::{ClientConfig, ServerName, Tls};
+use crate::tls::{ClientConfig, ServerName, SharedTickets, Tls};
 
 /// Events taken from the selector at once.
 const EVENTS_PER_TURN: usize = 256;
@@ -43,6 +43,8 @@ pub struct Server {
     pub name: ServerName<'static>,
     /// How devices speak TLS.
     pub tls: Arc<ClientConfig>,
+    /// By which those who come back resume.
+    pub tickets: Option<Arc<SharedTickets>>,
     /// From where devices connect, in turn; from wherever the system likes if there is none.
     pub sources: Vec<IpAddr>,
     /// What they speak, 0 or 1.
@@ -179,6 +181,13 @@ impl Fleet {
     /// What has gone over devices' sockets, up and down.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.scratch.bytes_up, self.scratch.bytes_down)
+    }
+
+    /// From now on devices resume, if they may.
+    pub(super) fn resume(&self) {
+        if let Some(tickets) = &self.server.tickets {
+            tickets.give();
+        }
     }
 
     /// Begins to connect a device that is not.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::base::Wall;
 use crate::tls::{
-    Certificates, ClientConfig, DeviceOptions, Resuming, ServerConfig, ServerName, ServerOptions, TicketKeys,
-    Tickets, Tls, Trust, Versions, device_config, server_config,
+    Certificates, ClientConfig, DeviceOptions, Resuming, ServerConfig, ServerName, ServerOptions,
+    SharedTickets, TicketKeys, Tickets, Tls, Trust, Versions, device_config, server_config,
 };
 
 /// Rounds of a handshake, more than any takes.
@@ -78,9 +78,25 @@ impl Coming {
     }
 }
 
+/// Room for so many, which are given to whoever comes.
+fn given(tickets_max: usize) -> Arc<SharedTickets> {
+    let tickets = Arc::new(SharedTickets::new(tickets_max));
+    tickets.give();
+    tickets
+}
+
+#[test]
+fn all_come_back_by_tickets_at_once_as_nobody_took_one_to_come() {
+    let tickets = Arc::new(SharedTickets::new(5));
+    let world = World::new(Versions::Tls13, Resuming::Shared(tickets.clone()));
+    assert_eq!((world.resumed(2), world.resumed(3)), (0, 0), "these come for the first time");
+    tickets.give();
+    assert_eq!(world.resumed(5), 5);
+}
+
 #[test]
 fn whoever_comes_next_takes_a_ticket_and_nobody_takes_it_again() {
-    let world = World::new(Versions::Tls13, Resuming::Shared(10));
+    let world = World::new(Versions::Tls13, Resuming::Shared(given(10)));
     assert_eq!(world.resumed(1), 0, "there is none yet");
     assert_eq!(world.resumed(3), 1, "of the one ticket");
     assert_eq!(world.resumed(5), 3, "of those that the three have brought");
@@ -89,14 +105,15 @@ fn whoever_comes_next_takes_a_ticket_and_nobody_takes_it_again() {
 
 #[test]
 fn no_more_tickets_are_kept_than_there_are_devices() {
-    let world = World::new(Versions::Tls13, Resuming::Shared(2));
+    let world = World::new(Versions::Tls13, Resuming::Shared(given(2)));
     assert_eq!(world.resumed(5), 0);
     assert_eq!(world.resumed(5), 2);
 }
 
 #[test]
 fn nobody_resumes_with_tls_1_2_or_where_that_is_not_wanted() {
-    for (versions, resuming) in [(Versions::Tls12, Resuming::Shared(10)), (Versions::Tls13, Resuming::Never)]
+    for (versions, resuming) in
+        [(Versions::Tls12, Resuming::Shared(given(10))), (Versions::Tls13, Resuming::Never)]
     {
         let world = World::new(versions, resuming);
         assert_eq!((world.resumed(2), world.resumed(2)), (0, 0), "{versions:?}");

@@ -78,19 +78,19 @@ pub enum Versions {
 }
 
 /// By what a device resumes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Resuming {
     /// By tickets of its own.
     #[default]
     Own,
-    /// By so many tickets that all share who use this configuration.
-    Shared(usize),
+    /// By tickets that all share who use this configuration.
+    Shared(Arc<SharedTickets>),
     /// Not at all: each connect is a full handshake.
     Never,
 }
 
 /// What a device may choose beside its trust.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// What it offers.
     pub versions: Versions,
@@ -140,7 +140,7 @@ pub fn device_config(trust: &Trust, options: DeviceOptions) -> Result<Arc<Client
     config.enable_secret_extraction = options.slim;
     let resumption = match options.resuming {
         Resuming::Own => Resumption::in_memory_sessions(SERVERS_MAX),
-        Resuming::Shared(tickets_max) => Resumption::store(Arc::new(SharedTickets::new(tickets_max))),
+        Resuming::Shared(tickets) => Resumption::store(tickets),
         Resuming::Never => Resumption::disabled(),
     };
     config.resumption = resumption.tls12_resumption(Tls12Resumption::Disabled);

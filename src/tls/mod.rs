@@ -18,6 +18,7 @@ pub use config::{
 pub use connection::{Status, Tls, TlsError};
 pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};
+pub use shared_tickets::SharedTickets;
 pub use slim::RecordError;
 pub use tickets::{ROTATION, TicketKeys, Tickets};
 pub use trust::{Trust, pin_of};

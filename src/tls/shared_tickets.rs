@@ -1,15 +1,18 @@
 //! Tickets of one server for many devices in one process, which come and go faster than each could keep its own.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-/// Keeps so many tickets of TLS 1.3, whosever they were, and gives each once.
-pub(super) struct SharedTickets {
+/// Keeps so many tickets of TLS 1.3, whosever they were, and gives each once: from when it is told to, so that
+/// those who come for the first time leave them to those who come back.
+pub struct SharedTickets {
     tickets_max: usize,
+    gives: AtomicBool,
     known: Mutex<Known>,
 }
 
@@ -20,8 +23,14 @@ struct Known {
 }
 
 impl SharedTickets {
-    pub(super) fn new(tickets_max: usize) -> SharedTickets {
-        SharedTickets { tickets_max, known: Mutex::default() }
+    /// Room for so many.
+    pub fn new(tickets_max: usize) -> SharedTickets {
+        SharedTickets { tickets_max, gives: AtomicBool::new(false), known: Mutex::default() }
+    }
+
+    /// From now on who connects comes back.
+    pub fn give(&self) {
+        self.gives.store(true, Ordering::Relaxed);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -55,7 +64,7 @@ impl ClientSessionStore for SharedTickets {
     }
 
     fn take_tls13_ticket(&self, _server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.known().tickets.pop_front()
+        if self.gives.load(Ordering::Relaxed) { self.known().tickets.pop_front() } else { None }
     }
 }
 

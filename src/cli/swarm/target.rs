@@ -9,7 +9,9 @@ use crate::cli::{Failure, authority};
 use crate::device::authorities;
 use crate::http::Url;
 use crate::swarm::{Api, Server};
-use crate::tls::{ClientConfig, DeviceOptions, Resuming, ServerName, Trust, Versions, device_config};
+use crate::tls::{
+    ClientConfig, DeviceOptions, Resuming, ServerName, SharedTickets, Trust, Versions, device_config,
+};
 
 /// How long a device waits to be let in, and for an answer: longer than any storm that ends.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -63,12 +65,14 @@ impl Target {
         };
         let host = arguments.addr.rsplit_once(':').map_or(arguments.addr.as_str(), |(host, _)| host);
         let name = arguments.domain.as_deref().unwrap_or(host.trim_matches(['[', ']']));
+        let tickets = arguments.resume.then(|| Arc::new(SharedTickets::new(devices)));
         let server = Server {
             address: address_of("--addr", &arguments.addr)?,
             name: ServerName::try_from(name.to_owned()).map_err(|_| {
                 Failure::Usage(format!("no certificate can be for `{}`: give --domain", name.escape_debug()))
             })?,
-            tls: tls(&trust, arguments.options(devices)?)?,
+            tls: tls(&trust, arguments.options(tickets.clone())?)?,
+            tickets,
             sources: Vec::new(),
             wire: arguments.wire,
             patience: PATIENCE,
@@ -93,12 +97,12 @@ impl Target {
 }
 
 impl TargetArguments {
-    fn options(&self, devices: usize) -> Result<DeviceOptions, Failure> {
+    fn options(&self, tickets: Option<Arc<SharedTickets>>) -> Result<DeviceOptions, Failure> {
         let versions = if self.tls == "1.2" { Versions::Tls12 } else { Versions::Tls13 };
         if self.resume && versions == Versions::Tls12 {
             return Err(Failure::Usage("--resume: only with --tls 1.3".into()));
         }
-        let resuming = if self.resume { Resuming::Shared(devices) } else { Resuming::Never };
+        let resuming = tickets.map_or(Resuming::Never, Resuming::Shared);
         Ok(DeviceOptions { versions, resuming, post_quantum: false, slim: true })
     }
 }

@@ -10,10 +10,8 @@ use crate::swarm::latency::Times;
 use crate::swarm::plan::due_after;
 use crate::swarm::report::Returned;
 
-/// How many begin to connect in one turn: between them, those on their way are served. Each brings about three events,
-/// so that in a storm too a turn serves about as many as it begins: a server may send away who is let in and does not speak.
+/// How many begin to connect in one turn: between them, those on their way are served. In a storm all begin first.
 const BEGIN_PER_TURN: usize = 32;
-const BEGIN_PER_TURN_OF_A_STORM: usize = 64;
 /// How often the server's memory is looked at in a storm.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long the server may still be busy with what the last connect has left behind.
@@ -57,6 +55,7 @@ impl Run<'_> {
         self.report.connects_per_s = Some(self.ever_there as f64 / took.as_secs_f64());
         self.report.bytes.per_connect = each(more(bytes, self.fleet.bytes()), self.ever_there);
         outcome?;
+        self.fleet.resume();
         self.settle()?;
         let after = self.gauge();
         self.report.connect_cpu_us = cpu_us(before, after, self.ever_there);
@@ -121,7 +120,7 @@ impl Run<'_> {
         let (before, come) = (self.gauge(), self.ever_there);
         self.until_in = Times::new();
         let all = self.devices_there();
-        let mut gate = Gate { per_turn: BEGIN_PER_TURN_OF_A_STORM, ..Gate::new(None, all.len()) };
+        let mut gate = Gate { per_turn: usize::MAX, ..Gate::new(None, all.len()) };
         all.iter().for_each(|device| self.cut(*device));
         self.waiting = all.into();
         self.rss_bytes_max = before.map(|reading| reading.rss_bytes);
