@@ -9,13 +9,17 @@
 //! records that bring nothing, so that no more come than both have.
 
 mod direction;
+mod handshake;
 mod peer;
+mod server;
 
 use lomiri_push::tls::{Status, TlsError};
 
 use super::script::Script;
 use direction::{ALERT, APPLICATION_DATA, HANDSHAKE, Inner};
+use handshake::Handshake;
 use peer::Peer;
+use server::Server;
 
 /// The most that both take: ours refuses one more in a row, rustls one more of a kind.
 const FRUITLESS_MAX: u32 = 32;
@@ -24,6 +28,8 @@ const WARNINGS_MAX: u32 = 4;
 /// What a run may seal or write, in bytes, and how many things may happen in it: enough for all limits.
 const RUN_BYTES_MAX: usize = 150_000;
 const OPERATIONS_MAX: usize = 200;
+/// So many pieces come of what is fed at once: what is shorter may come byte by byte.
+const PIECES_MAX: usize = 128;
 /// The longest content, and somewhat more (RFC 8446, section 5.1).
 const CONTENT_BYTES_MAX: usize = (1 << 14) + 2;
 
@@ -43,10 +49,11 @@ pub fn check(input: &[u8]) {
     run.stock.assert_decipherable();
 }
 
-/// The same happens to both.
+/// The same happens to both servers.
 struct Run {
-    slim: Peer,
-    stock: Peer,
+    peer: Peer,
+    slim: Server,
+    stock: Server,
     /// So many records in a row have brought nothing.
     fruitless: u32,
     warnings: u32,
@@ -59,14 +66,11 @@ struct Run {
 
 impl Run {
     fn new(suite: u8, piece: usize) -> Run {
-        let (slim, stock) = (Peer::new(true, suite, piece), Peer::new(false, suite, piece));
-        let (fruitless, warnings, spent_bytes) = (0, 0, 0);
-        Run { slim, stock, fruitless, warnings, spent_bytes, has_empty_fragment: false, is_over: false }
-    }
-
-    fn both(&mut self, act: impl Fn(&mut Peer)) {
-        act(&mut self.slim);
-        act(&mut self.stock);
+        let handshake = Handshake::of(suite);
+        let [slim, stock] = [true, false].map(|is_slim| Server::new(is_slim, handshake, 16 + piece));
+        let (peer, fruitless, warnings) = (Peer::new(handshake), 0, 0);
+        let (spent_bytes, has_empty_fragment, is_over) = (0, false, false);
+        Run { peer, slim, stock, fruitless, warnings, spent_bytes, has_empty_fragment, is_over }
     }
 
     fn operate(&mut self, script: &mut Script) {
@@ -90,23 +94,23 @@ impl Run {
             6 => {
                 let bytes = script.byte() % 32;
                 let raw = script.bytes(bytes.into());
-                self.both(|peer| peer.say(raw));
+                self.peer.say(raw);
             }
             7 => {
                 let (place, bit) = (script.number().into(), script.byte() % 8);
-                self.both(|peer| peer.flip(place, bit));
+                self.peer.flip(place, bit);
             }
-            8 => {
-                let bytes = script.number().into();
-                self.both(|peer| peer.cut(bytes));
-            }
-            9 => self.both(Peer::replay),
+            8 => self.peer.cut(script.number().into()),
+            9 => self.peer.replay(),
             10 => self.write(script.number().into()),
-            11 => self.both(Peer::close),
+            11 => {
+                self.slim.close();
+                self.stock.close();
+            }
             12 => (0..script.byte() % 40).for_each(|_| self.seal(&Inner::new(APPLICATION_DATA, &[], 0))),
             13 => self.seal(&Inner::new(ALERT, &[1, 90], 0)),
             14 => self.seal(&Inner::new(script.byte(), script.bytes(2), script.byte().into())),
-            _ => self.both(Peer::lose_one),
+            _ => self.peer.lose_one(),
         }
     }
 
@@ -131,7 +135,7 @@ impl Run {
         self.fruitless = if is_fruitless { self.fruitless + 1 } else { 0 };
         self.warnings += u32::from(is_warning);
         self.has_empty_fragment |= kind == HANDSHAKE && content.is_empty();
-        self.both(|peer| peer.seal(inner));
+        self.peer.seal(inner);
     }
 
     /// In up to two pieces; the peer's next key follows.
@@ -145,7 +149,7 @@ impl Run {
         for piece in [pieces.0, pieces.1].into_iter().filter(|piece| !piece.is_empty()) {
             self.seal(&Inner::new(HANDSHAKE, piece, 0));
         }
-        self.both(Peer::update_key);
+        self.peer.update_key();
     }
 
     fn write(&mut self, bytes: usize) {
@@ -156,14 +160,18 @@ impl Run {
         }
     }
 
-    /// What waits comes to both, in pieces of so many bytes.
+    /// What waits comes to both, in pieces of so many bytes, or somewhat longer ones.
     fn feed(&mut self, piece: usize) {
-        let pieces = self.slim.take_said(piece).into_iter().zip(self.stock.take_said(piece));
-        for (mut for_slim, mut for_stock) in pieces {
+        let mut for_slim = self.peer.take_said();
+        let mut for_stock = for_slim.clone();
+        let piece = piece.max(for_slim.len().div_ceil(PIECES_MAX)).max(1);
+        for (for_slim, for_stock) in for_slim.chunks_mut(piece).zip(for_stock.chunks_mut(piece)) {
             if self.is_over {
                 return;
             }
-            let (slim, stock) = (self.slim.read(&mut for_slim), self.stock.read(&mut for_stock));
+            self.peer.watch_headers(for_slim);
+            let slim = self.slim.read(for_slim, &mut self.peer);
+            let stock = self.stock.read(for_stock, &mut self.peer);
             self.compare(slim, stock);
         }
     }
@@ -177,11 +185,13 @@ impl Run {
         match (slim, stock) {
             (Ok(slim), Ok(stock)) => assert_eq!(slim, stock),
             (Err(_), Err(_)) => {}
-            (Err(error), Ok(_)) => self.stock.assert_refuses_in_the_end(&error),
-            (Ok(_), Err(error)) => self.slim.assert_refuses_in_the_end(&error),
+            (Err(error), Ok(_)) => self.stock.assert_refuses_in_the_end(&mut self.peer, &error),
+            (Ok(_), Err(error)) => self.slim.assert_refuses_in_the_end(&mut self.peer, &error),
         }
         assert_eq!(self.slim.is_handshaking(), self.stock.is_handshaking());
         assert!(self.slim.plaintext == self.stock.plaintext, "other plaintext came out");
+        self.slim.plaintext.clear();
+        self.stock.plaintext.clear();
     }
 
     /// RFC 8446 wants these refused, and rustls takes them:
@@ -190,6 +200,6 @@ impl Run {
     ///   the header that should be there.
     /// - A fragment of a handshake message that is empty (section 5.1).
     fn is_ours_to_refuse(&self) -> bool {
-        self.slim.has_odd_header() || self.has_empty_fragment
+        self.peer.has_odd_header() || self.has_empty_fragment
     }
 }
