@@ -86,7 +86,7 @@ pub(super) enum Happened {
     Enrolled(usize, Enrolled),
     /// Came at this time.
     Message(Payload, Monotonic),
-    Broadcast(usize, Monotonic),
+    Broadcast(usize, Vec<Payload>, Monotonic),
     /// A keepalive was answered.
     Confirmed,
     Ended(usize, String),
@@ -351,7 +351,9 @@ impl Fleet {
                 }
                 Event::Enrolled(enrolled) => self.happened.push_back(Happened::Enrolled(device, enrolled)),
                 Event::Message(message) => self.happened.push_back(Happened::Message(message.payload, now())),
-                Event::Broadcast(_) => self.happened.push_back(Happened::Broadcast(device, now())),
+                Event::Broadcast(broadcast) => {
+                    self.happened.push_back(Happened::Broadcast(device, broadcast.payloads, now()));
+                }
                 Event::Confirmed => self.happened.push_back(Happened::Confirmed),
                 Event::Ended(reason) => {
                     is_over = true;

@@ -65,10 +65,12 @@ impl Writer {
         format!("{}-{number:0NUMBER_DIGITS$x}-", self.run)
     }
 
-    /// The number of a message of this run.
+    /// The number of a message or broadcast of this run.
     pub(super) fn number_in(&self, payload: &Payload) -> Option<u64> {
-        let text = str::from_utf8(payload.as_bytes()).ok()?.strip_prefix('"')?;
-        let digits = text.strip_prefix(&self.run)?.strip_prefix('-')?.get(..NUMBER_DIGITS)?;
+        let text = str::from_utf8(payload.as_bytes()).ok()?;
+        // A broadcast names the run in its image, too.
+        let (_, behind) = text.rsplit_once(&self.run)?;
+        let digits = behind.strip_prefix('-')?.get(..NUMBER_DIGITS)?;
         u64::from_str_radix(digits, 16).ok()
     }
 }
@@ -118,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_has_the_key_by_which_devices_are_found() {
+    fn a_broadcast_has_the_key_by_which_devices_are_found_and_is_told_from_another() {
         let payload = data(&writer(100).broadcast("swarm/0badcafe", 3));
-        assert_eq!(payload.len(), 100);
+        assert_eq!((payload.len(), writer(9).number_in(&payload)), (100, Some(3)));
         let object: Value = serde_json::from_slice(payload.as_bytes()).expect("JSON");
         assert!(object["swarm/0badcafe"].is_string());
     }

@@ -1,12 +1,14 @@
 //! What the load generator says of an API that does not do what it was asked to: a reason for each kind of failure, soon.
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Serving, folder, run, serve, stderr, stdout};
+use crate::process::{Running, Serving, binary, folder, run, serve, stderr, stdout};
 
 const REGISTERED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"ok\":true,\"token\":\"t\"}";
 
@@ -146,4 +148,42 @@ fn codes_that_cannot_be_had_end_in_the_report() {
     assert_told(&report, "POST /v1/enrolment-codes: no answer within 200ms");
     let said = stderr(&output);
     assert!(said.contains(&api) && !said.contains(&devices), "{said}");
+}
+
+/// The first one is refused, and comes all the same while the second is on its way.
+#[test]
+fn a_late_broadcast_does_not_count_for_the_next_one() {
+    const APART: Duration = Duration::from_millis(300);
+    let folder = folder("");
+    let server = serve(&folder);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let api = format!("http://{}", listener.local_addr().expect("bound"));
+    let target = ["swarm", "--insecure", "--json", "--addr", &server.devices.to_string(), "--api", &api];
+    let few = ["--devices", "2", "--in-flight", "1", "--broadcast", "2"];
+    let mut command = binary(&[&target[..], &few].concat());
+    let file = folder.path().join("report.json");
+    command.stdout(File::create(&file).expect("writable"));
+    let swarm = Running::with_stderr(command);
+    let (mut asked, _) = listener.accept().expect("it asks");
+    let late = body_asked(&mut asked);
+    asked.write_all(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").expect("it listens");
+    let next = body_asked(&mut asked);
+    server.post("/broadcast", &late);
+    thread::sleep(APART);
+    server.post("/broadcast", &next);
+    asked.write_all(REGISTERED.as_bytes()).expect("it listens");
+    swarm.wait();
+    let report: Value = serde_json::from_slice(&fs::read(file).expect("written")).expect("one object");
+    assert_eq!((&report["broadcast"]["deliveries"], &report["errors"]), (&2.into(), &1.into()), "{report}");
+    assert!(report["broadcast"]["all_ms"].as_f64() >= Some(APART.as_millis() as f64), "{report}");
+}
+
+fn body_asked(stream: &mut TcpStream) -> String {
+    let (mut asked, mut bytes) = (String::new(), [0; 1_024]);
+    while !asked.ends_with('}') {
+        let count = stream.read(&mut bytes).expect("it asks");
+        assert!(count > 0, "{asked}");
+        asked.push_str(str::from_utf8(&bytes[..count]).expect("text"));
+    }
+    asked.split_off(asked.find("\r\n\r\n").expect("a head") + 4)
 }

@@ -112,8 +112,9 @@ impl Run<'_> {
                     None => is_refused = true,
                 }
             }
-            while let Some((device, at)) = self.told.pop_front() {
-                if self.standings[device] == Standing::There {
+            while let Some((device, told, at)) = self.told.pop_front() {
+                // An earlier one may come late.
+                if told == number && self.standings[device] == Standing::There {
                     times.add(at.since(begin));
                     (got, last) = (got + 1, at);
                 }

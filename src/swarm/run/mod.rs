@@ -84,9 +84,9 @@ pub struct Run<'a> {
     /// How long those who came took, in this phase.
     until_in: Times,
     tokens: BTreeMap<usize, String>,
-    /// Messages that came, by number, and devices that a broadcast came to.
+    /// Messages that came, by number, and devices that broadcasts came to, with their numbers.
     arrived: VecDeque<(u64, Monotonic)>,
-    told: VecDeque<(usize, Monotonic)>,
+    told: VecDeque<(usize, u64, Monotonic)>,
     posted: u64,
     problems: BTreeMap<String, u64>,
     first_problem: Option<String>,
@@ -222,7 +222,10 @@ impl<'a> Run<'a> {
             Happened::Message(payload, at) => {
                 self.arrived.extend(self.writer.number_in(&payload).map(|number| (number, at)));
             }
-            Happened::Broadcast(device, at) => self.told.push_back((device, at)),
+            Happened::Broadcast(device, payloads, at) => {
+                let numbers = payloads.iter().filter_map(|payload| self.writer.number_in(payload));
+                self.told.extend(numbers.map(|number| (device, number, at)));
+            }
             Happened::Confirmed => self.confirmed += 1,
             Happened::Ended(device, why) => self.note_end(device, why),
             Happened::Enrolled(..) => {}
