@@ -160,8 +160,9 @@ pub struct Told {
     /// From the post's first byte to the API's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub post_ms: Option<Latency>,
-    /// From the post's first byte to the last device, on average.
-    pub all_ms: f64,
+    /// From the post's first byte to the last device, on average over those that were not cut short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all_ms: Option<f64>,
 }
 
 /// What others noticed.
@@ -251,7 +252,7 @@ impl Report {
                 0,
                 &format!("with {} deliveries", told.deliveries),
             );
-            table.row("… last device after", Some(told.all_ms), 1, "ms");
+            table.row("… last device after", told.all_ms, 1, "ms");
             table.latency("… each device", told.latency_ms);
             table.latency("… POST to answer", told.post_ms);
         }

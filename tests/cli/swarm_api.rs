@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::process::{Running, Serving, binary, folder, run, serve, stderr, stdout};
@@ -148,6 +149,26 @@ fn codes_that_cannot_be_had_end_in_the_report() {
     assert_told(&report, "POST /v1/enrolment-codes: no answer within 200ms");
     let said = stderr(&output);
     assert!(said.contains(&api) && !said.contains(&devices), "{said}");
+}
+
+#[test]
+fn a_broadcast_that_is_cut_short_tells_no_time_until_the_last_device() {
+    let folder = folder("");
+    let server = serve(&folder);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let api = format!("http://{}", listener.local_addr().expect("bound"));
+    let target = ["swarm", "--insecure", "--json", "--addr", &server.devices.to_string(), "--api", &api];
+    let mut command = binary(&[&target[..], &["--devices", "2", "--broadcast", "1"]].concat());
+    let file = folder.path().join("report.json");
+    command.stdout(File::create(&file).expect("writable"));
+    let swarm = Running::with_stderr(command);
+    let (mut asked, _) = listener.accept().expect("it asks");
+    assert!(asked.read(&mut [0; 1_024]).expect("it asks") > 0);
+    swarm.signal(Signal::INT);
+    assert_eq!(swarm.wait().0.code(), Some(130));
+    let report: Value = serde_json::from_slice(&fs::read(file).expect("written")).expect("one object");
+    assert_eq!(report["broadcast"]["deliveries"], 0, "{report}");
+    assert!(report["broadcast"].get("all_ms").is_none(), "{report}");
 }
 
 /// The first one is refused, and comes all the same while the second is on its way.

@@ -68,13 +68,14 @@ impl Run<'_> {
 
     /// Broadcasts one after the other, each until all devices have it.
     pub(super) fn broadcast(&mut self) -> Result<(), Halt> {
-        let (before, mut all) = (self.gauge(), Duration::ZERO);
+        let (before, mut all, mut whole) = (self.gauge(), Duration::ZERO, 0);
         let (mut times, mut post_times) = (Times::new(), Times::new());
         let mut outcome = Ok(());
         for _ in 0..self.plan.broadcasts {
             match self.broadcast_once(&mut times, &mut post_times) {
                 Ok(took) => {
-                    all += took;
+                    all += took.unwrap_or_default();
+                    whole += u64::from(took.is_some());
                     self.tell("broadcast", post_times.len(), self.plan.broadcasts as u64);
                 }
                 Err(halt) => {
@@ -90,13 +91,17 @@ impl Run<'_> {
             deliveries: times.len(),
             latency_ms: times.latency(),
             post_ms: post_times.latency(),
-            all_ms: all.as_secs_f64() * 1e3 / made.max(1) as f64,
+            all_ms: (whole > 0).then(|| all.as_secs_f64() * 1e3 / whole as f64),
         });
         outcome
     }
 
-    /// How long it took until the last had it.
-    fn broadcast_once(&mut self, times: &mut Times, post_times: &mut Times) -> Result<Duration, Halt> {
+    /// How long it took until the last had it, if it was made.
+    fn broadcast_once(
+        &mut self,
+        times: &mut Times,
+        post_times: &mut Times,
+    ) -> Result<Option<Duration>, Halt> {
         let number = self.next_number();
         let body = self.writer.broadcast(&self.image, number);
         self.told.clear();
@@ -125,7 +130,7 @@ impl Run<'_> {
                 break;
             }
         }
-        Ok(last.since(begin))
+        Ok((!is_refused).then(|| last.since(begin)))
     }
 
     /// The last so many devices misbehave, and messages are posted to the others.
