@@ -91,6 +91,14 @@ fn all_phases_are_measured() {
 }
 
 #[test]
+fn what_the_report_measures_is_told_by_the_help() {
+    let help = stdout(&run(&["swarm", "--help"]));
+    for name in ["latency_ms", "post_ms", "all_ms"] {
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[test]
 fn devices_that_must_prove_themselves_are_enrolled_once_and_kept() {
     let folder = folder("device_auth = \"required\"\ndelivery_domain = \"localhost\"");
     let server = serve(&folder);

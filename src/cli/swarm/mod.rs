@@ -26,6 +26,9 @@ use crate::swarm::{Gauge, Halt, Plan, Rate, Report, Room, Run, sources_for};
 /// generator uses one core: as long as that is not full, figures are the server's. Exits with 0 if all was done without an error, with 1 if not
 /// (what and why is in the report), with 130 after Ctrl-C, which ends the phase and reports what is known by then.
 ///
+/// In the JSON report latency_ms is the time from a POST to the arrival at a device, post_ms from a POST to its answer,
+/// and all_ms from a broadcast's POST to the last device, on average over those that were not cut short.
+///
 /// Many devices need descriptors, one each (ulimit -n), and ports, some 28,000 for each source address: where --addr is
 /// on 127.0.0.0/8, each process has addresses of its own there; elsewhere give the machine's --source addresses. The operator's limits count for a swarm too: with device_auth = "required" set the server's rates to 0.
 #[derive(clap::Args)]
