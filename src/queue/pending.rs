@@ -29,7 +29,9 @@ pub(super) struct PendingIndex {
     /// nearly all that comes and goes does so at an end; a message from within a device's limit of 10,000 moves
     /// half of them at most, in some 10 µs. Of a device without any, 32 bytes are left for the next that has its slot.
     devices: Vec<VecDeque<Held>>,
-    expiry: BTreeSet<(Wall, DeviceKey, Seq)>,
+    /// The seq before the device: what is new then stands at the end of those that expire with it, near what came
+    /// just before and goes soon, not anywhere in a tree that is larger than the processor's cache.
+    expiry: BTreeSet<(Wall, Seq, DeviceKey)>,
     len: usize,
     bytes: u64,
 }
@@ -74,7 +76,7 @@ impl PendingIndex {
 
     pub fn insert(&mut self, key: PendingKey, pending: Pending) {
         let (device, seq, _) = key;
-        self.expiry.insert((pending.expires, device, seq));
+        self.expiry.insert((pending.expires, seq, device));
         self.insert_restored(key, pending);
     }
 
@@ -99,7 +101,7 @@ impl PendingIndex {
     pub fn index_expiry(&mut self) {
         let expiry = self.devices.iter().enumerate().flat_map(|(slot, line)| {
             let device = DeviceKey::from_slot(slot);
-            line.iter().map(move |held| (held.pending.expires, device, held.seq))
+            line.iter().map(move |held| (held.pending.expires, held.seq, device))
         });
         self.expiry = expiry.collect();
     }
@@ -113,7 +115,7 @@ impl PendingIndex {
         if line.len() <= line.capacity() / 4 {
             line.shrink_to(2 * line.len());
         }
-        self.expiry.remove(&(gone.pending.expires, device, seq));
+        self.expiry.remove(&(gone.pending.expires, seq, device));
         self.len -= 1;
         self.bytes -= u64::from(gone.pending.size);
         Some((gone.place(), gone.pending))
@@ -144,7 +146,7 @@ impl PendingIndex {
     }
 
     /// The message that expires first, and when.
-    pub fn first_to_expire(&self) -> Option<(Wall, DeviceKey, Seq)> {
+    pub fn first_to_expire(&self) -> Option<(Wall, Seq, DeviceKey)> {
         self.expiry.first().copied()
     }
 }

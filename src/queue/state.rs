@@ -193,7 +193,7 @@ impl Queue {
     fn expire_messages(&mut self) {
         for _ in 0..EXPIRED_PER_TURN_MAX {
             match self.pending.first_to_expire() {
-                Some((expires, device, seq)) if expires <= self.now => {
+                Some((expires, seq, device)) if expires <= self.now => {
                     self.drop_message(device, seq, Change::Dropped(Status::Expired));
                 }
                 _ => return,
