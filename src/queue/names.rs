@@ -48,7 +48,7 @@ name_key!(UserKey);
 /// Names and their keys. Each [`Names::hold`] is paid back by one [`Names::release`]; the name goes
 /// with the last of them, and its key may then stand for another.
 pub(super) struct Names<N, K> {
-    /// By the hashes of the names, which are only kept once: a million keys take 10 MB.
+    /// By the hashes of the names, which are only held once: a million keys take 10 MB.
     keys: HashTable<K>,
     held: Slab<Held<N>>,
     hasher: RandomState,
@@ -57,6 +57,20 @@ pub(super) struct Names<N, K> {
 struct Held<N> {
     name: N,
     uses: u32,
+    hash: Hash32,
+}
+
+/// What is kept of a name's hash, so that nothing is hashed again when the table grows or the name goes: as many bits
+/// as there is room for beside the count. They are as secret as the hasher's keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Hash32(u32);
+
+impl Hash32 {
+    /// The table takes its bits from both ends.
+    fn spread(self) -> u64 {
+        const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+        u64::from(self.0).wrapping_mul(GOLDEN_RATIO)
+    }
 }
 
 impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
@@ -70,11 +84,19 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
     }
 
     pub fn find(&self, name: &N) -> Option<K> {
-        self.find_hashed(self.hasher.hash_one(name), name)
+        self.find_hashed(self.hash(name), name)
     }
 
-    fn find_hashed(&self, hash: u64, name: &N) -> Option<K> {
-        self.keys.find(hash, |&key| self.name(key) == name).copied()
+    fn hash(&self, name: &N) -> Hash32 {
+        Hash32(self.hasher.hash_one(name) as u32)
+    }
+
+    fn find_hashed(&self, hash: Hash32, name: &N) -> Option<K> {
+        let is_it = |&key: &K| {
+            let held = &self.held[key.slot()];
+            held.hash == hash && held.name == *name
+        };
+        self.keys.find(hash.spread(), is_it).copied()
     }
 
     pub fn name(&self, key: K) -> &N {
@@ -82,14 +104,23 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
     }
 
     pub fn hold(&mut self, name: &N) -> K {
-        let hash = self.hasher.hash_one(name);
-        if let Some(key) = self.find_hashed(hash, name) {
-            self.held[key.slot()].uses += 1;
-            return key;
+        let hash = self.hash(name);
+        match self.find_hashed(hash, name) {
+            Some(key) => self.hold_again(key),
+            None => self.insert(hash, name.clone()),
         }
-        let key = K::from_slot(self.held.insert(Held { name: name.clone(), uses: 1 }));
-        let (held, hasher) = (&self.held, &self.hasher);
-        self.keys.insert_unique(hash, key, |key| hasher.hash_one(&held[key.slot()].name));
+    }
+
+    /// Holds a name once more that is held.
+    pub fn hold_again(&mut self, key: K) -> K {
+        self.held[key.slot()].uses += 1;
+        key
+    }
+
+    fn insert(&mut self, hash: Hash32, name: N) -> K {
+        let key = K::from_slot(self.held.insert(Held { name, uses: 1, hash }));
+        let held = &self.held;
+        self.keys.insert_unique(hash.spread(), key, |key| held[key.slot()].hash.spread());
         key
     }
 
@@ -99,8 +130,7 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
         if held.uses > 0 {
             return;
         }
-        let hash = self.hasher.hash_one(&held.name);
-        let entry = self.keys.find_entry(hash, |&other| other == key);
+        let entry = self.keys.find_entry(held.hash.spread(), |&other| other == key);
         entry.expect("every name held has its key").remove();
         self.held.remove(key.slot());
     }
@@ -122,5 +152,26 @@ mod tests {
         names.release(key);
         assert_eq!(names.find(&chatter), None);
         assert_eq!(names.len(), 0);
+    }
+
+    /// They stand in their table by a part of their hashes, which must find them again after it has grown and shrunk.
+    #[test]
+    fn each_of_many_names_is_found_while_it_is_held() {
+        const COUNT: usize = 10_000;
+        let name = |number: usize| format!("app-{number}").parse::<AppId>().expect("valid");
+        let mut names: Names<AppId, AppKey> = Names::new();
+        let keys: Vec<AppKey> = (0..COUNT).map(|number| names.hold(&name(number))).collect();
+        keys.iter().step_by(2).for_each(|&key| names.release(key));
+        for (number, &key) in keys.iter().enumerate() {
+            assert_eq!(names.find(&name(number)), (number % 2 == 1).then_some(key));
+        }
+        assert_eq!(names.len(), COUNT / 2);
+        keys.iter().skip(1).step_by(2).for_each(|&key| names.release(key));
+        assert_eq!(names.len(), 0);
+    }
+
+    #[test]
+    fn a_name_takes_as_much_room_as_without_its_hash() {
+        assert_eq!(size_of::<Held<AppId>>(), size_of::<AppId>() + 8);
     }
 }
