@@ -111,8 +111,15 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
         }
     }
 
-    /// Holds a name once more that is held.
-    pub fn hold_again(&mut self, key: K) -> K {
+    /// The same for a name that was looked for just now.
+    pub fn hold_found(&mut self, found: Option<K>, name: &N) -> K {
+        match found {
+            Some(key) => self.hold_again(key),
+            None => self.hold(name),
+        }
+    }
+
+    fn hold_again(&mut self, key: K) -> K {
         self.held[key.slot()].uses += 1;
         key
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::{ChannelId, DeviceId, Level, Payload, Seq};
 
 use super::answer::Broadcast;
+use super::decide::Found;
 use super::enrolments::OpenCode;
 use super::limits::Limits;
 use super::rows::{BroadcastRow, Census, Head, Key, MessageRow, Row, RowError};
@@ -117,7 +118,7 @@ impl Restore {
         if last > self.last_message {
             return Err(RestoreError::Contradiction);
         }
-        let (key, pending) = self.queue.hold_message(row, size);
+        let (key, pending) = self.queue.hold_message(row, size, Found::default());
         self.queue.pending.insert_restored(key, pending);
         Ok(())
     }

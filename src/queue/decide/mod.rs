@@ -20,6 +20,8 @@ use super::limits::MESSAGE_BYTES_MAX;
 use super::rows::{BroadcastRow, Key, Place};
 use super::state::Queue;
 
+pub(super) use self::post::Found;
+
 /// The name of the one channel.
 const SYSTEM_CHANNEL: &str = "system";
 

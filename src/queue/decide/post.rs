@@ -11,10 +11,18 @@ use crate::queue::answer::{Answer, PendingMessage, Refusal, Sent, Status};
 use crate::queue::command::{Address, Notify, Submission};
 use crate::queue::fates::{Change, Fate, Tracked, TrackedRow};
 use crate::queue::limits::MESSAGE_BYTES_MAX;
+use crate::queue::names::{AppKey, DeviceKey};
 use crate::queue::pending::{Pending, PendingKey};
 use crate::queue::registrations::Owner;
 use crate::queue::rows::{Key, MessageRow, Place};
 use crate::queue::state::Queue;
+
+/// A copy's device and app, looked for once. What is not known yet is not found.
+#[derive(Clone, Copy, Default)]
+pub(in crate::queue) struct Found {
+    device: Option<DeviceKey>,
+    app: Option<AppKey>,
+}
 
 /// What a new message finds pending for its device.
 #[derive(Default)]
@@ -193,7 +201,8 @@ impl Queue {
         notify: &Notify,
         tag: Option<&str>,
     ) -> Result<(), Obstacle> {
-        let survey = self.survey(device, notify, tag);
+        let found = Found { device: self.device(device), app: self.apps.find(&notify.app) };
+        let survey = self.survey(found, notify, tag);
         let row = MessageRow {
             id,
             copy,
@@ -205,16 +214,16 @@ impl Queue {
             payload: notify.payload.as_bytes(),
         };
         let value = row.encode();
-        self.check_message_room(device, &survey, value.len())?;
-        self.enqueue(row, value, notify, survey.dropped);
+        self.check_message_room((device, found.device), &survey, value.len())?;
+        self.enqueue(row, value, notify, found, survey.dropped);
         Ok(())
     }
 
-    fn survey(&self, device: &DeviceId, notify: &Notify, tag: Option<&str>) -> Survey {
+    fn survey(&self, found: Found, notify: &Notify, tag: Option<&str>) -> Survey {
         let mut survey = Survey::default();
-        let Some(device) = self.device(device) else { return survey };
+        let Some(device) = found.device else { return survey };
         survey.kept = self.pending.count(device);
-        let Some(app) = self.apps.find(&notify.app) else { return survey };
+        let Some(app) = found.app else { return survey };
         for (place, pending) in self.pending.of_app(device, app) {
             let is_replaced = tag.is_some() && pending.tag.as_deref() == tag;
             if notify.clear_pending || is_replaced {
@@ -230,7 +239,12 @@ impl Queue {
         survey
     }
 
-    fn check_message_room(&self, device: &DeviceId, survey: &Survey, size: usize) -> Result<(), Obstacle> {
+    fn check_message_room(
+        &self,
+        device: (&DeviceId, Option<DeviceKey>),
+        survey: &Survey,
+        size: usize,
+    ) -> Result<(), Obstacle> {
         if survey.same_app >= self.limits.messages_per_app_max {
             return Err(survey.newest.map_or(Refusal::Unavailable.into(), Obstacle::TooManyPending));
         }
@@ -243,18 +257,25 @@ impl Queue {
     }
 
     /// What is pending for the device's user; for the device alone if it is nobody's.
-    fn pending_of_user_of(&self, device: &DeviceId) -> usize {
+    fn pending_of_user_of(&self, (device, key): (&DeviceId, Option<DeviceKey>)) -> usize {
         match self.enrolments.get(device) {
             Some(member) => {
                 self.enrolments.of_user(member.user).map(|device| self.pending.count(device)).sum()
             }
-            None => self.device(device).map_or(0, |device| self.pending.count(device)),
+            None => key.map_or(0, |key| self.pending.count(key)),
         }
     }
 
-    fn enqueue(&mut self, row: MessageRow, value: Vec<u8>, notify: &Notify, dropped: Vec<(Seq, Status)>) {
+    fn enqueue(
+        &mut self,
+        row: MessageRow,
+        value: Vec<u8>,
+        notify: &Notify,
+        found: Found,
+        dropped: Vec<(Seq, Status)>,
+    ) {
         let size = u16::try_from(value.len()).expect("rows are bounded by MESSAGE_BYTES_MAX");
-        let (key, pending) = self.hold_message(&row, size);
+        let (key, pending) = self.hold_message(&row, size, found);
         let (device, _, copy) = key;
         let app = self.apps.name(pending.app).clone();
         self.pending.insert(key, pending);
@@ -268,11 +289,16 @@ impl Queue {
     }
 
     /// A message as the index knows it; its names are held from now on.
-    pub(in crate::queue) fn hold_message(&mut self, row: &MessageRow, size: u16) -> (PendingKey, Pending) {
-        let device = self.devices.hold(&row.device);
+    pub(in crate::queue) fn hold_message(
+        &mut self,
+        row: &MessageRow,
+        size: u16,
+        found: Found,
+    ) -> (PendingKey, Pending) {
+        let device = self.devices.hold_found(found.device, &row.device);
         let pending = Pending {
             expires: row.expires,
-            app: self.apps.hold(&row.app),
+            app: self.apps.hold_found(found.app, &row.app),
             size,
             urgency: row.urgency,
             tag: row.tag.map(Box::from),
