@@ -75,26 +75,39 @@ impl PendingIndex {
     }
 
     pub fn insert(&mut self, key: PendingKey, pending: Pending) {
-        let (device, seq, _) = key;
+        let (device, seq, copy) = key;
         self.expiry.insert((pending.expires, seq, device));
-        self.insert_restored(key, pending);
+        self.append(device, Held { seq, copy, pending });
     }
 
-    /// Inserts one of many that are all known at once: call [`PendingIndex::index_expiry`] behind the last.
-    pub fn insert_restored(&mut self, (device, seq, copy): PendingKey, pending: Pending) {
+    /// Inserts one of many that are all known at once: call [`PendingIndex::index_expiry`] behind the last. False if the
+    /// device has this message already.
+    #[must_use]
+    pub fn insert_restored(&mut self, (device, seq, copy): PendingKey, pending: Pending) -> bool {
+        if self.line(device).and_then(VecDeque::back).is_some_and(|last| last.seq == seq) {
+            return false;
+        }
+        self.append(device, Held { seq, copy, pending });
+        true
+    }
+
+    fn append(&mut self, device: DeviceKey, held: Held) {
         let slot = device.slot();
         if slot >= self.devices.len() {
             self.devices.resize_with(slot + 1, VecDeque::new);
         }
         self.len += 1;
-        self.bytes += u64::from(pending.size);
+        self.bytes += u64::from(held.pending.size);
         let line = &mut self.devices[slot];
-        assert!(line.back().is_none_or(|last| last.seq < seq), "seqs ascend, and so do the keys of rows");
+        assert!(
+            line.back().is_none_or(|last| last.seq < held.seq),
+            "seqs ascend, and so do the keys of rows"
+        );
         if line.capacity() == 0 {
             // Most have one; by itself a deque would begin with four.
             line.reserve_exact(1);
         }
-        line.push_back(Held { seq, copy, pending });
+        line.push_back(held);
     }
 
     /// All at once makes full nodes, where messages that come one after the other leave them half empty.

@@ -1,9 +1,8 @@
 //! A queue from its rows, each of them checked, and none missed without a word.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::base::{ChannelId, DeviceId, Level, Payload, Seq};
+use crate::base::{ChannelId, Level, Payload, Seq};
 
 use super::answer::Broadcast;
 use super::decide::Found;
@@ -42,8 +41,6 @@ pub enum RestoreError {
 pub struct Restore {
     queue: Queue,
     last_message: Option<Seq>,
-    /// The message at hand, and the devices that have a copy of it.
-    copies: (Seq, BTreeSet<DeviceId>),
     /// The latest of the messages whose fate is kept.
     last_tracked: Option<Seq>,
     head: Option<Head>,
@@ -60,7 +57,6 @@ impl Restore {
         Restore {
             queue: Queue::new(limits),
             last_message: None,
-            copies: (Seq(0), BTreeSet::new()),
             last_tracked: None,
             head: None,
             found: Census::default(),
@@ -113,24 +109,13 @@ impl Restore {
 
     fn add_message(&mut self, row: &MessageRow, size: usize) -> Result<(), RestoreError> {
         let size = u16::try_from(size).map_err(|_| RowError::Body)?;
-        self.check_first_copy(row)?;
         let last = self.last_message.replace(row.id.seq());
         if last > self.last_message {
             return Err(RestoreError::Contradiction);
         }
         let (key, pending) = self.queue.hold_message(row, size, Found::default());
-        self.queue.pending.insert_restored(key, pending);
-        Ok(())
-    }
-
-    /// A device has one copy of a message. The copies of a message follow one another.
-    fn check_first_copy(&mut self, row: &MessageRow) -> Result<(), RestoreError> {
-        let (seq, devices) = &mut self.copies;
-        if *seq != row.id.seq() {
-            *seq = row.id.seq();
-            devices.clear();
-        }
-        is_new(devices.insert(row.device.clone()))
+        // A device has one copy of a message, and the copies of a message follow one another.
+        is_new(self.queue.pending.insert_restored(key, pending))
     }
 
     /// The queue as it was when the last of its batches was written.
