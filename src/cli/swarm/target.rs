@@ -42,7 +42,7 @@ pub struct TargetArguments {
     /// The version of TLS: 1.2, as old phones have it, or 1.3
     #[arg(long, value_name = "VERSION", default_value = "1.3", value_parser = ["1.2", "1.3"])]
     tls: String,
-    /// Resume TLS with the tickets of earlier connects, once there are any [default: each connect is a full handshake]
+    /// Once all have come, resume TLS with the tickets of earlier connects [default: each connect is a full handshake]
     #[arg(long)]
     resume: bool,
 }
