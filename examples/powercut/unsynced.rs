@@ -27,10 +27,10 @@ impl Store for Unsynced {
     fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = sled::Batch::default();
         for (key, value) in &batch.puts {
-            rows.insert(key.encode(), value.as_slice());
+            rows.insert(key.encode().as_slice(), value.as_slice());
         }
         for key in &batch.deletes {
-            rows.remove(key.encode());
+            rows.remove(key.encode().as_slice());
         }
         self.engine.apply_batch(rows).map_err(failed(&self.file))?;
         self.engine.flush().map_err(failed(&self.file))?;

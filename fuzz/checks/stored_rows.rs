@@ -99,7 +99,7 @@ fn hash(key: &[u8]) -> u64 {
 /// What reads as a message is the message that its key names.
 fn check_message(key: &[u8], value: &[u8]) {
     let Ok(Key::Message(place)) = Key::decode(key) else { return };
-    assert_eq!(Key::Message(place).encode(), key);
+    assert_eq!(Key::Message(place).encode().as_slice(), key);
     if let Ok(message) = read_message(place, value) {
         assert_eq!(message.id.seq(), place.seq);
     }

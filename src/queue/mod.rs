@@ -27,5 +27,5 @@ pub use decide::{Decision, Listing, Wanted};
 pub use limits::{Limits, MESSAGE_BYTES_MAX};
 pub use rates::{Buckets, Rate, Rates};
 pub use restore::{Restore, RestoreError};
-pub use rows::{Batch, Key, Place, RowError, read_message};
+pub use rows::{Batch, Key, KeyBytes, Place, RowError, read_message};
 pub use state::{Counts, Queue};

@@ -89,10 +89,10 @@ impl Store for Disk {
     fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = sled::Batch::default();
         for (key, value) in &batch.puts {
-            rows.insert(key.encode(), value.as_slice());
+            rows.insert(key.encode().as_slice(), value.as_slice());
         }
         for key in &batch.deletes {
-            rows.remove(key.encode());
+            rows.remove(key.encode().as_slice());
         }
         self.call("write", |engine| {
             engine.apply_batch(rows)?;

@@ -78,10 +78,10 @@ impl Memory {
 
     fn write(&mut self, batch: &Batch) {
         for (key, value) in &batch.puts {
-            self.rows.insert(key.encode(), value.clone());
+            self.rows.insert(key.encode().into_vec(), value.clone());
         }
         for key in &batch.deletes {
-            self.rows.remove(&key.encode());
+            self.rows.remove(key.encode().as_slice());
         }
         self.batches_written = batch.number;
     }
@@ -100,7 +100,7 @@ impl Store for Memory {
 
     fn read(&self, key: Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.check_up("read")?;
-        Ok(self.rows.get(&key.encode()).cloned())
+        Ok(self.rows.get(key.encode().as_slice()).cloned())
     }
 
     fn scan(&self, take: &mut TakeRow) -> Result<(), StoreError> {

@@ -63,10 +63,10 @@ impl Store for ServerDisk {
         }
         let mut undo = Undo(Vec::new());
         for (key, value) in &batch.puts {
-            self.put(key.encode(), value.clone(), &mut undo);
+            self.put(key.encode().into_vec(), value.clone(), &mut undo);
         }
         for key in &batch.deletes {
-            let key = key.encode();
+            let key = key.encode().into_vec();
             let before = self.rows.remove(&key);
             undo.0.push((key, before));
         }
@@ -76,7 +76,7 @@ impl Store for ServerDisk {
     }
 
     fn read(&self, key: Key) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.rows.get(&key.encode()).cloned())
+        Ok(self.rows.get(key.encode().as_slice()).cloned())
     }
 
     fn scan(&self, take: &mut TakeRow) -> Result<(), StoreError> {

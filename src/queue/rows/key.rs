@@ -1,9 +1,17 @@
 //! Keys of rows, and the count of which rows there are.
 
+use smallvec::SmallVec;
+
 use crate::base::{AppId, ChannelId, DeviceId, Digest, Level, Seq, Token, UserId};
 
 use super::RowError;
 use super::reader::Reader;
+
+/// The longest key: its kind and a digest.
+const KEY_BYTES_MAX: usize = 1 + 32;
+
+/// A key's bytes, without an allocation: a message's key is written five times until the message has gone.
+pub type KeyBytes = SmallVec<[u8; KEY_BYTES_MAX]>;
 
 /// Names one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,21 +72,19 @@ impl Key {
     }
 
     /// The key's bytes.
-    pub fn encode(self) -> Vec<u8> {
+    pub fn encode(self) -> KeyBytes {
         match self {
-            Key::BoundApp(app) => [&b"a"[..], &app.0].concat(),
-            Key::Broadcast(channel, level) => [&b"b"[..], &channel.0, &level.0.to_be_bytes()].concat(),
-            Key::Code(secret) => [&b"c"[..], &secret.0].concat(),
-            Key::Device(device) => [&b"d"[..], &device.0].concat(),
-            Key::ErasedUser(user) => [&b"e"[..], &user.0].concat(),
-            Key::Head => b"h".to_vec(),
-            Key::Message(Place { seq, copy: 0 }) => [&b"m"[..], &seq.0.to_be_bytes()].concat(),
-            Key::Message(Place { seq, copy }) => {
-                [&b"m"[..], &seq.0.to_be_bytes(), &copy.to_be_bytes()].concat()
-            }
-            Key::Registration(token) => [&b"r"[..], &token.0].concat(),
-            Key::Tracked(seq) => [&b"s"[..], &seq.0.to_be_bytes()].concat(),
-            Key::UserToken(token) => [&b"u"[..], &token.0].concat(),
+            Key::BoundApp(app) => bytes(b'a', &[&app.0]),
+            Key::Broadcast(channel, level) => bytes(b'b', &[&channel.0, &level.0.to_be_bytes()]),
+            Key::Code(secret) => bytes(b'c', &[&secret.0]),
+            Key::Device(device) => bytes(b'd', &[&device.0]),
+            Key::ErasedUser(user) => bytes(b'e', &[&user.0]),
+            Key::Head => bytes(b'h', &[]),
+            Key::Message(Place { seq, copy: 0 }) => bytes(b'm', &[&seq.0.to_be_bytes()]),
+            Key::Message(Place { seq, copy }) => bytes(b'm', &[&seq.0.to_be_bytes(), &copy.to_be_bytes()]),
+            Key::Registration(token) => bytes(b'r', &[&token.0]),
+            Key::Tracked(seq) => bytes(b's', &[&seq.0.to_be_bytes()]),
+            Key::UserToken(token) => bytes(b'u', &[&token.0]),
         }
     }
 
@@ -134,6 +140,14 @@ impl Census {
         self.rows -= 1;
         self.digest = self.digest.wrapping_sub(hash(&key.encode()));
     }
+}
+
+fn bytes(kind: u8, parts: &[&[u8]]) -> KeyBytes {
+    let mut bytes = KeyBytes::new();
+    bytes.push(kind);
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    assert!(!bytes.spilled(), "no key is longer than KEY_BYTES_MAX");
+    bytes
 }
 
 /// FNV-1a, then mixed so that the hashes of neighbouring keys don't add up to one another's.

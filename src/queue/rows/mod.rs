@@ -40,7 +40,7 @@ use super::answer::PendingMessage;
 use super::fates::TrackedRow;
 
 pub(super) use self::key::Census;
-pub use self::key::{Key, Place};
+pub use self::key::{Key, KeyBytes, Place};
 pub(super) use self::kinds::{
     BoundAppRow, BroadcastRow, CodeRow, DeviceRow, ErasedUserRow, Head, MessageRow, RegistrationRow,
     UserTokenRow,

@@ -159,7 +159,7 @@ fn a_message_of_the_first_version_is_of_normal_urgency() {
 const MESSAGE: Key = Key::Message(Place { seq: Seq(7), copy: 0 });
 
 /// The key and the value of a row as if another version had written it.
-fn of_version(version: u8, key: Key, mut value: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+fn of_version(version: u8, key: Key, mut value: Vec<u8>) -> (KeyBytes, Vec<u8>) {
     let key = key.encode();
     value[4] = version;
     let checksum = checksum(&key, &value[4..]).to_be_bytes();
