@@ -103,9 +103,9 @@ impl PendingIndex {
             line.back().is_none_or(|last| last.seq < held.seq),
             "seqs ascend, and so do the keys of rows"
         );
-        if line.capacity() == 0 {
-            // Most have one; by itself a deque would begin with four.
-            line.reserve_exact(1);
+        if line.len() == line.capacity() {
+            // It doubles, from one on: most have one or two, and by itself a deque would begin with four.
+            line.reserve_exact(line.len().max(1));
         }
         line.push_back(held);
     }
@@ -191,5 +191,18 @@ mod tests {
         index.remove(device, Seq(1_000)).expect("it was put there");
         assert_eq!((index.devices[3].capacity(), index.len(), index.bytes()), (0, 0, 0));
         assert!(index.first_to_expire().is_none());
+    }
+
+    #[test]
+    fn a_line_of_one_takes_room_for_a_second_and_no_more_and_keeps_it() {
+        let (mut index, device) = (PendingIndex::default(), DeviceKey::from_slot(0));
+        index.insert((device, Seq(1), 0), pending());
+        assert_eq!(index.devices[0].capacity(), 1);
+        for seq in 2..10 {
+            index.insert((device, Seq(seq), 0), pending());
+            assert_eq!(index.devices[0].capacity(), 2);
+            index.remove(device, Seq(seq)).expect("it was put there");
+            assert_eq!(index.devices[0].capacity(), 2);
+        }
     }
 }
