@@ -304,8 +304,9 @@ impl Queue {
     /// dropped again is not among it.
     pub fn take_events(&mut self) -> Vec<Event> {
         let revoked = std::mem::take(&mut self.gathered.revoked);
-        let mut events: Vec<Event> = revoked.into_iter().map(|device| Event::Revoked { device }).collect();
         let queued = std::mem::take(&mut self.gathered.queued);
+        let mut events = Vec::with_capacity(revoked.len() + queued.len());
+        events.extend(revoked.into_iter().map(|device| Event::Revoked { device }));
         let pending = queued
             .into_iter()
             .filter(|queued| self.pending.contains(queued.device, queued.message.id.seq()))

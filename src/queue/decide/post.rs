@@ -94,7 +94,7 @@ impl Queue {
 
     /// Queues a message for each device that it is for and that has room for it; refuses it if none has.
     fn post(&mut self, notify: &Notify, random: &mut Random) -> Result<Sent, Obstacle> {
-        let devices = self.recipients(notify)?;
+        let mut devices = self.recipients(notify)?;
         self.check_live(notify.expires)?;
         let tag = notify.replace_tag.as_deref().filter(|tag| !tag.is_empty());
         if tag.map_or(0, str::len) + notify.payload.len() > MESSAGE_BYTES_MAX {
@@ -102,31 +102,25 @@ impl Queue {
         }
         self.check_rates(notify)?;
         let id = MessageId::new(self.head.next_seq, draw(random));
-        let mut sent = Sent { id, devices: Vec::with_capacity(devices.len()) };
         let mut first_obstacle = None;
-        for (copy, device) in (0..).zip(devices) {
-            let status = match self.post_copy(id, copy, &device, notify, tag) {
-                Ok(()) => Status::Queued,
-                Err(obstacle) => {
-                    let status = obstacle.status();
-                    first_obstacle.get_or_insert(obstacle);
-                    status
-                }
-            };
-            sent.devices.push((device, status));
+        for (copy, (device, status)) in (0..).zip(&mut devices) {
+            if let Err(obstacle) = self.post_copy(id, copy, device, notify, tag) {
+                *status = obstacle.status();
+                first_obstacle.get_or_insert(obstacle);
+            }
         }
-        if !sent.devices.iter().any(|(_, status)| *status == Status::Queued) {
+        if !devices.iter().any(|(_, status)| *status == Status::Queued) {
             return Err(first_obstacle.unwrap_or(Refusal::UnknownToken.into()));
         }
         self.head.next_seq = Seq(id.seq().0 + 1);
-        Ok(sent)
+        Ok(Sent { id, devices })
     }
 
-    /// The devices that a message is for, if its sender may post to them.
-    fn recipients(&self, notify: &Notify) -> Result<Vec<DeviceId>, Refusal> {
+    /// The devices that a message is for, if its sender may post to them: all as if it were queued for them.
+    fn recipients(&self, notify: &Notify) -> Result<Vec<(DeviceId, Status)>, Refusal> {
         let devices = match &notify.to {
             Address::Device(device) if self.leaving.has_device(device) => return Err(Refusal::Unavailable),
-            Address::Device(device) => vec![device.clone()],
+            Address::Device(device) => vec![(device.clone(), Status::Queued)],
             Address::Token(token) => {
                 let owner = self.registrations.owner(*token).ok_or(Refusal::UnknownToken)?;
                 if *self.apps.name(owner.app()) != notify.app {
@@ -182,13 +176,13 @@ impl Queue {
         Some(self.users.name(user).clone())
     }
 
-    fn devices_behind(&self, owner: Owner) -> Vec<DeviceId> {
+    fn devices_behind(&self, owner: Owner) -> Vec<(DeviceId, Status)> {
+        let queued = |device: DeviceKey| (self.devices.name(device).clone(), Status::Queued);
         match owner {
-            Owner::Device(device, _) => vec![self.devices.name(device).clone()],
+            Owner::Device(device, _) => vec![queued(device)],
             Owner::User(user, app) => {
                 let has_app = |device: &_| self.registrations.token(*device, app).is_some();
-                let devices = self.enrolments.of_user(user).filter(has_app);
-                devices.map(|device| self.devices.name(device).clone()).collect()
+                self.enrolments.of_user(user).filter(has_app).map(queued).collect()
             }
         }
     }
