@@ -163,15 +163,18 @@ fn take_tag<'a>(reader: &mut Reader<'a>) -> Option<Option<&'a str>> {
     Some((!tag.is_empty()).then_some(tag))
 }
 
-/// The parts of an id's text behind its length. No id is longer than 255 bytes.
-fn short(text: &str) -> [Vec<u8>; 2] {
-    [vec![text.len() as u8], text.as_bytes().to_vec()]
+/// An id's text behind its length. No id is longer than 255 bytes.
+fn put_id(body: &mut Vec<u8>, id: &str) {
+    body.push(id.len() as u8);
+    body.extend_from_slice(id.as_bytes());
 }
 
 /// A value of these ids, and what follows them.
 fn seal_ids(key: Key, ids: &[&str], rest: &[&[u8]]) -> Vec<u8> {
-    let ids = ids.iter().flat_map(|id| short(id)).collect::<Vec<_>>().concat();
-    seal(key, &[&[&ids[..]], rest].concat())
+    let mut body = Vec::new();
+    ids.iter().for_each(|id| put_id(&mut body, id));
+    rest.iter().for_each(|part| body.extend_from_slice(part));
+    seal(key, &[&body])
 }
 
 impl RegistrationRow {
@@ -249,7 +252,7 @@ impl TrackedRow {
             self.repeat.map_or(([0; 32], [0; 32]), |repeat| (repeat.key.0, repeat.request.0));
         let mut fates = Vec::new();
         for fate in &self.fates {
-            fates.extend(short(fate.device.as_str()).concat());
+            put_id(&mut fates, fate.device.as_str());
             fates.push(fate.status.code());
             fates.extend(fate.since.0.to_be_bytes());
             fates.extend(fate.delivered.map_or(0, |wall| wall.0).to_be_bytes());
