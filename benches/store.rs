@@ -1,7 +1,7 @@
 //! What the durable queue costs on this machine's disk: promises per second with many others
 //! pending, there and where each sync takes 5 ms more; what a pending message takes of the disk, what
-//! is left there of many that came and went, and what the next start takes of time and memory. What it
-//! takes to make the messages up, some 2 µs for each, is in neither: in a server other threads do that.
+//! is left there of many that came and went, and what the next start takes of time and memory. To make the
+//! messages up and to take what they lead to counts in neither: in a server other threads do that.
 //!
 //! `RESIDENT=1000000 cargo bench --bench store` sets how many are pending, and how many more come and
 //! go (100,000 otherwise); `BENCH_DIR=/path` puts the queue on another disk than that of temporary files.
@@ -106,8 +106,8 @@ struct Bench {
 struct Turn {
     /// How long, in the queue, on disk included.
     taken: Duration,
-    /// CPU before that, to make up what comes in it.
-    making_cpu: Duration,
+    /// CPU beside that, to make up what comes and to take what it leads to.
+    beside_cpu: Duration,
 }
 
 impl Bench {
@@ -134,14 +134,14 @@ impl Bench {
     /// many there were.
     fn load(&mut self, in_flight: u64, slow: Duration) -> u64 {
         self.slow.set(slow);
-        let (mut turns, mut making_cpu) = (Vec::new(), Duration::ZERO);
+        let (mut turns, mut beside_cpu) = (Vec::new(), Duration::ZERO);
         let (started, cpu_before) = (Instant::now(), cpu_time());
         while started.elapsed() < RUN {
             let turn = self.turn(in_flight);
             turns.push(turn.taken);
-            making_cpu += turn.making_cpu;
+            beside_cpu += turn.beside_cpu;
         }
-        let cpu = cpu_time() - cpu_before - making_cpu;
+        let cpu = cpu_time() - cpu_before - beside_cpu;
         self.slow.set(Duration::ZERO);
         let taken: Duration = turns.iter().sum();
         turns.sort();
@@ -176,23 +176,25 @@ impl Bench {
             commands
                 .push(message((self.random >> 33) % self.resident, 100 + (self.random >> 50) as usize % 500));
         }
-        let making_cpu = thread_cpu_time() - cpu_before;
-        let started = Instant::now();
-        let delivered = self.handle(commands);
-        let taken = started.elapsed();
-        self.delivered = delivered;
-        Turn { taken, making_cpu }
+        let (started, cpu_started) = (Instant::now(), thread_cpu_time());
+        let events = self.handle(commands);
+        let (taken, cpu) = (started.elapsed(), thread_cpu_time() - cpu_started);
+        self.delivered.extend(events.into_iter().filter_map(queued));
+        Turn { taken, beside_cpu: thread_cpu_time() - cpu_before - cpu }
     }
 
-    fn handle(&mut self, commands: Vec<Command>) -> Vec<(DeviceId, Seq)> {
+    fn handle(&mut self, commands: Vec<Command>) -> Vec<Event> {
         let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("the system has random bytes");
         let events = self.queue.handle(commands, NOW, &mut random).events;
         assert!(self.queue.failure().is_none(), "{:?}", self.queue.failure());
-        let queued = |event| match event {
-            Event::Queued { device, message } => Some((device, message.id.seq())),
-            Event::Channel(_) | Event::Revoked { .. } => None,
-        };
-        events.into_iter().filter_map(queued).collect()
+        events
+    }
+}
+
+fn queued(event: Event) -> Option<(DeviceId, Seq)> {
+    match event {
+        Event::Queued { device, message } => Some((device, message.id.seq())),
+        Event::Channel(_) | Event::Revoked { .. } => None,
     }
 }
 
