@@ -2,6 +2,7 @@
 //! replace, clear, expiry, levels. Pure: it says which rows to write, and writes none.
 
 mod answer;
+mod batches;
 mod command;
 mod decide;
 mod enrolments;
