@@ -114,13 +114,13 @@ impl Queue {
         gone.into_iter().map(|deleted| deleted.key).collect()
     }
 
-    /// A message that was queued since the last batch was taken: no store has it yet.
+    /// A message of this turn, as long as its event has not been taken: no store has it yet.
     pub fn queued(&self, place: Place) -> Option<&Arc<PendingMessage>> {
         let is_it = |queued: &&Queued| queued.message.id.seq() == place.seq && queued.copy == place.copy;
         self.gathered.queued.iter().rev().find(is_it).map(|queued| &queued.message)
     }
 
-    /// What the shards are to be told of the batch just written. A message that the same batch
+    /// What the shards are to be told of this turn, once it is written. A message that the same turn
     /// dropped again is not among it.
     pub fn take_events(&mut self) -> Vec<Event> {
         let revoked = std::mem::take(&mut self.gathered.revoked);

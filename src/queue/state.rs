@@ -36,7 +36,8 @@ const CLOCK_LAG_MAX: Duration = Duration::from_secs(5 * 60);
 /// 1. [`begin`](Queue::begin) with the time;
 /// 2. [`decide`](Queue::decide) for each command: later ones see what earlier ones changed;
 /// 3. [`take_batch`](Queue::take_batch), until it returns none: write each, durably;
-/// 4. only then answer what was decided, and tell [`take_events`](Queue::take_events).
+/// 4. only then answer what was decided, and tell [`take_events`](Queue::take_events), which may be taken
+///    before.
 ///
 /// If the batch cannot be written the queue is ahead of its rows: use it no more, and restore
 /// another one from the rows.

@@ -107,10 +107,12 @@ impl<S: Store> DurableQueue<S> {
         for command in commands {
             decisions.push(self.decide(command, random)?);
         }
+        // Before the disk is waited for, while the processor still has at hand what they are made of.
+        let events = self.queue.take_events();
         self.write()?;
         let answers =
             decisions.into_iter().map(|decision| self.answer(decision)).collect::<Result<_, _>>()?;
-        Ok(Outcomes { answers, events: self.queue.take_events() })
+        Ok(Outcomes { answers, events })
     }
 
     /// What the queue cannot tell without its rows is read at once, for a later command of this turn
