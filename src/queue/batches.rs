@@ -198,6 +198,16 @@ impl Queue {
         self.gathered.riding_since.get_or_insert(self.now);
     }
 
+    /// The row of a tracked message goes; where it is still to be written, with the batch that was to bring it,
+    /// for that one's head counts it already.
+    pub(super) fn erase_tracked(&mut self, seq: Seq, bytes: usize) {
+        if self.gathered.tracked.remove(&seq) {
+            self.erase_at_once(Key::Tracked(seq));
+        } else {
+            self.erase(Key::Tracked(seq), bytes);
+        }
+    }
+
     /// A small row goes with the batch that brings what this turn puts. Else a crash between two batches
     /// could leave it beside what has taken its place.
     pub(super) fn erase_at_once(&mut self, key: Key) {

@@ -6,7 +6,6 @@ use crate::base::{DeviceId, Seq};
 use super::answer::Status;
 use super::fates::{Change, Fate, Tracked, TrackedRow};
 use super::names::DeviceKey;
-use super::rows::Key;
 use super::state::{EXPIRED_PER_TURN_MAX, Queue};
 
 impl Queue {
@@ -74,7 +73,7 @@ impl Queue {
         for fate in &gone.fates {
             self.devices.release(fate.device);
         }
-        self.erase(Key::Tracked(seq), row.encode().len());
+        self.erase_tracked(seq, row.encode().len());
     }
 
     /// Forgets what nobody may ask for any more.

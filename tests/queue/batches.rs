@@ -97,6 +97,37 @@ fn a_token_is_gone_before_another_takes_its_place() {
     assert_bounded(&turn(&mut queue, &mut store, anew), 601);
 }
 
+/// Else the head of a batch would count a row that no batch brings, until the one that would have deleted it,
+/// and a crash before that one leave a queue that does not open.
+#[test]
+fn a_tracked_message_that_is_forgotten_in_its_own_turn_is_never_counted() {
+    let limits = Limits { tracked_max: 1, ..limits() };
+    let (mut queue, mut store) = (Queue::new(limits), Memory::new());
+    let Answer::Registered(tokens) = decided(&mut queue, &mut store, register("carol", "a")) else {
+        panic!("no tokens")
+    };
+    for _ in 0..MESSAGES {
+        decided(&mut queue, &mut store, large(false));
+    }
+    queue.begin(Now { wall: NOW, ..Now::default() }, u64::MAX);
+    let acked = Command::Acked { device: device("carol"), seqs: (1..=MESSAGES).map(Seq).collect() };
+    let submission = || {
+        let notify = Notify { to: Address::Token(tokens.token), ..notify("nobody", "a", "1") };
+        Submission { notify, repeat: None }
+    };
+    let send = Command::Send(std::iter::repeat_with(submission).take(2).collect());
+    let mut random = Seeded(7);
+    for command in [acked, send] {
+        queue.decide(command, &mut |bytes| random.fill(bytes));
+    }
+    for batch in std::iter::from_fn(|| queue.take_batch()) {
+        store.apply(&batch).expect("it works");
+        let now = Now { wall: NOW, ..Now::default() };
+        let reopened = DurableQueue::open(store.clone(), limits, now).expect("rows of whole batches");
+        assert_eq!(reopened.counts().tracked, 1);
+    }
+}
+
 /// A device of carol's, with the app.
 fn enrolled(queue: &mut Queue, store: &mut Memory) -> (Enrolled, Registered) {
     let code =
