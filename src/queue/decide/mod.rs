@@ -30,8 +30,8 @@ const SYSTEM_CHANNEL: &str = "system";
 pub enum Decision {
     /// This.
     Answer(Answer),
-    /// [`Refusal::TooManyPending`] with this message's payload: read it before the batch is applied,
-    /// from the store or, if it is younger than that, from [`Queue::queued`].
+    /// [`Refusal::TooManyPending`] with this message's payload: read it at once, from the store or,
+    /// if it is younger than that, from [`Queue::queued`].
     TooManyPending(Place),
     /// [`Command::Acked`] for those of these that are pending under the whole id, of which the index
     /// holds a part: read the others' as for [`Decision::TooManyPending`], and decide that at once.
