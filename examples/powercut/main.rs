@@ -14,6 +14,7 @@ mod load;
 mod unsynced;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command as Program, ExitCode, Stdio};
@@ -34,6 +35,10 @@ use unsynced::Unsynced;
 const LOAD_MS: std::ops::Range<u64> = 20..1_200;
 /// How long the load may take to open the queue of the rounds before.
 const START_MAX: Duration = Duration::from_secs(60);
+
+/// Nobody acks what is left of earlier rounds, so that a queue grows by some 20 MB a round: so many rounds it
+/// gets, on a disk of 2 GiB.
+const ROUNDS_PER_QUEUE_MAX: u32 = 50;
 
 #[derive(Parser)]
 #[command(about = "Cuts the power of a disk in mid-load and checks what the queue had promised")]
@@ -99,16 +104,22 @@ fn cut(arguments: &Arguments) -> Result<ExitCode, String> {
     let mut disk = Disk::new()?;
     let mut promised = Promised::default();
     let (mut rounds, mut failed) = (0, 0);
+    let (mut queue_rounds, dir) = (0, disk.path().join("queue"));
     while rounds < arguments.rounds && !interrupted.load(Ordering::Relaxed) {
         rounds += 1;
+        if queue_rounds == ROUNDS_PER_QUEUE_MAX {
+            fs::remove_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+            promised.start_anew();
+            queue_rounds = 0;
+        }
+        queue_rounds += 1;
         let before = promised.count;
-        let dir = disk.path().join(format!("queue-{failed}"));
         let after_ms = round(&mut disk, &dir, &mut promised, arguments)?;
         let verdict = match check(&dir, &mut promised) {
             Ok(()) => "all there".to_owned(),
             Err(loss) => {
                 failed += 1;
-                promised = Promised { next: promised.next, count: promised.count, ..Promised::default() };
+                queue_rounds = ROUNDS_PER_QUEUE_MAX;
                 format!("LOST: {loss}")
             }
         };
@@ -169,6 +180,11 @@ fn listen(output: ChildStdout, start: &mpsc::Sender<()>) -> Vec<String> {
 }
 
 impl Promised {
+    /// For another queue: numbers go on.
+    fn start_anew(&mut self) {
+        *self = Promised { next: self.next, count: self.count, ..Promised::default() };
+    }
+
     fn take(&mut self, line: &str) -> Option<()> {
         let words: Vec<&str> = line.split(' ').collect();
         self.count += u64::from(words[0] != "acking");
