@@ -31,6 +31,7 @@ pub fn turn(queue: &mut Queue, commands: Vec<Command>) -> Vec<Event> {
         bytes.copy_from_slice(&drawn.to_be_bytes()[..bytes.len()]);
     };
     queue.begin(Now { wall: Wall(1), ..Now::default() }, u64::MAX);
+    queue.look_ahead(&commands);
     for command in commands {
         black_box(queue.decide(command, &mut random));
     }

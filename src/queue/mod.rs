@@ -1,6 +1,7 @@
 //! The queue: what is pending for whom. The one place that decides about messages: tokens, limits,
 //! replace, clear, expiry, levels. Pure: it says which rows to write, and writes none.
 
+mod ahead;
 mod answer;
 mod batches;
 mod command;

@@ -3,9 +3,12 @@
 
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::hint::black_box;
 
 use hashbrown::HashTable;
 use slab::Slab;
+
+use crate::base::DeviceId;
 
 /// A device's key, for as long as it is enrolled or leaving, or something is registered, pending or tracked for
 /// it.
@@ -99,6 +102,17 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
         self.keys.find(hash.spread(), is_it).copied()
     }
 
+    /// The keys that these names are most likely to have, by a part of their hashes; nothing is read of what is held under
+    /// them. Of a name that is not held there is none, or another's.
+    pub fn guess<'a>(&self, names: impl Iterator<Item = &'a N>) -> Vec<K>
+    where
+        N: 'a,
+    {
+        // All of them before the first is looked for: else they stand between two accesses to memory.
+        let hashes: Vec<Hash32> = names.map(|name| self.hash(name)).collect();
+        hashes.into_iter().filter_map(|hash| self.keys.find(hash.spread(), |_| true).copied()).collect()
+    }
+
     pub fn name(&self, key: K) -> &N {
         &self.held[key.slot()].name
     }
@@ -143,6 +157,16 @@ impl<N: Clone + Eq + Hash, K: NameKey> Names<N, K> {
     }
 }
 
+impl<K: NameKey> Names<DeviceId, K> {
+    /// Reads what is held under these keys, one step after the other for all of them, and makes nothing of it.
+    pub fn visit(&self, keys: &[K]) {
+        let held = keys.iter().filter_map(|key| self.held.get(key.slot()));
+        black_box(held.clone().fold(0, |seen, held| seen ^ held.hash.0));
+        let first_byte = |held: &Held<DeviceId>| held.name.as_str().bytes().next().unwrap_or_default();
+        black_box(held.fold(0, |seen, held| seen ^ first_byte(held)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +199,17 @@ mod tests {
         assert_eq!(names.len(), COUNT / 2);
         keys.iter().skip(1).step_by(2).for_each(|&key| names.release(key));
         assert_eq!(names.len(), 0);
+    }
+
+    #[test]
+    fn a_name_that_is_held_is_guessed() {
+        let name = |number: usize| format!("app-{number}").parse::<AppId>().expect("valid");
+        let mut names: Names<AppId, AppKey> = Names::new();
+        let keys: Vec<AppKey> = (0..1_000).map(|number| names.hold(&name(number))).collect();
+        let all: Vec<AppId> = (0..1_000).map(name).collect();
+        let guessed = names.guess(all.iter());
+        let right = guessed.iter().zip(&keys).filter(|(guessed, key)| guessed == key).count();
+        assert!(guessed.len() == 1_000 && right > 900, "{right} of {}", guessed.len());
     }
 
     #[test]

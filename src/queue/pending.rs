@@ -2,6 +2,7 @@
 //! no payload and writes no row.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::hint::black_box;
 
 use crate::base::{Seq, Urgency, Wall};
 
@@ -132,6 +133,14 @@ impl PendingIndex {
         self.len -= 1;
         self.bytes -= u64::from(gone.pending.size);
         Some((gone.place(), gone.pending))
+    }
+
+    /// Reads what is pending for these devices, one step after the other for all of them, and makes nothing of it.
+    pub fn visit(&self, devices: &[DeviceKey]) {
+        let lines = devices.iter().filter_map(|&device| self.line(device));
+        // Both ends of a line's head, which may lie in two of the cache's lines.
+        black_box(lines.clone().fold(0, |seen, line| seen ^ line.len() ^ line.capacity()));
+        black_box(lines.filter_map(VecDeque::back).fold(0, |seen, held| seen ^ held.seq.0));
     }
 
     /// The oldest message that is pending for `device`.

@@ -34,7 +34,8 @@ const CLOCK_LAG_MAX: Duration = Duration::from_secs(5 * 60);
 ///
 /// It runs in turns. In each, call in this order:
 /// 1. [`begin`](Queue::begin) with the time;
-/// 2. [`decide`](Queue::decide) for each command: later ones see what earlier ones changed;
+/// 2. [`look_ahead`](Queue::look_ahead) at all commands, which makes many faster, and [`decide`](Queue::decide)
+///    for each: later ones see what earlier ones changed;
 /// 3. [`take_batch`](Queue::take_batch), until it returns none: write each, durably;
 /// 4. only then answer what was decided, and tell [`take_events`](Queue::take_events), which may be taken
 ///    before.

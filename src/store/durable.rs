@@ -103,6 +103,7 @@ impl<S: Store> DurableQueue<S> {
         random: &mut Random,
     ) -> Result<Outcomes, StoreError> {
         self.begin(now)?;
+        self.queue.look_ahead(&commands);
         let mut decisions = Vec::with_capacity(commands.len());
         for command in commands {
             decisions.push(self.decide(command, random)?);
