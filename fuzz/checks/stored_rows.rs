@@ -4,9 +4,10 @@
 //!
 //! An input is one byte, even if the rows are to be sealed, and rows: each the length of the key (1), the
 //! key, the length of the value (2), the value. A row is sealed by giving it the checksum of what it
-//! holds, and the head by giving it the census of the others as well, as far as it has room for them:
-//! otherwise hardly any input would come beyond the checks of both. `src/queue/rows/mod.rs` draws the formats.
-//! A sealed head counts no further than a queue could in some decades, and so can count on.
+//! holds, as are the messages' rows in one of the journal, and the head by giving it the census of the others
+//! as well, as far as it has room for them: otherwise hardly any input would come beyond the checks of both.
+//! `src/queue/rows/mod.rs` draws the formats. A sealed head or journal counts no further than a queue could
+//! in some decades, and so can count on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,8 @@ const NOW: Wall = Wall(1_800_000_000_000);
 const CHECKSUM_BYTES: usize = 4;
 /// Where the four numbers of a head lie: behind the checksum and the version.
 const NUMBERS_AT: usize = CHECKSUM_BYTES + 1;
+/// Where the messages of a row of the journal lie: behind its number.
+const ENTRIES_AT: usize = NUMBERS_AT + 8;
 /// Where its census lies.
 const CENSUS_AT: usize = NUMBERS_AT + 4 * 8;
 
@@ -68,23 +71,57 @@ fn rows(input: &[u8]) -> Rows {
 }
 
 fn seal(rows: &mut Rows) {
+    for (_, row) in rows.iter_mut().filter(|(key, _)| key.first() == Some(&b'j')) {
+        row.get_mut(NUMBERS_AT).into_iter().for_each(|highest| *highest &= 0x1f);
+        entries(row).into_iter().for_each(|(key, value)| seal_row(&key, value));
+    }
     let census = census(rows);
     if let Some(body) = rows.get_mut(&b"h"[..]).and_then(|head| head.get_mut(NUMBERS_AT..CENSUS_AT + 16)) {
         body[CENSUS_AT - NUMBERS_AT..].copy_from_slice(&census);
         body.iter_mut().step_by(8).take(4).for_each(|highest| *highest &= 0x1f);
     }
-    for (key, value) in rows {
-        if let Some((checksum, sealed)) = value.split_first_chunk_mut::<CHECKSUM_BYTES>() {
-            *checksum = crc32fast::hash(&[&key[..], sealed].concat()).to_be_bytes();
-        }
+    rows.iter_mut().for_each(|(key, value)| seal_row(key, value));
+}
+
+fn seal_row(key: &[u8], value: &mut [u8]) {
+    if let Some((checksum, sealed)) = value.split_first_chunk_mut::<CHECKSUM_BYTES>() {
+        *checksum = crc32fast::hash(&[key, sealed].concat()).to_be_bytes();
     }
 }
 
-/// How many rows there are beside the head, and the sum of their keys' hashes.
+/// The messages in a row of the journal: the key that a row of its own has, and the value.
+fn entries(row: &mut [u8]) -> Vec<(Vec<u8>, &mut [u8])> {
+    let mut entries = Vec::new();
+    let mut rest = row.get_mut(ENTRIES_AT..).unwrap_or_default();
+    while let Some((seq, after)) = rest.split_first_chunk_mut::<8>()
+        && let Some(([copy @ .., high, low], after)) = after.split_first_chunk_mut::<4>()
+        && let Some((value, after)) = after.split_at_mut_checked(u16::from_be_bytes([*high, *low]).into())
+    {
+        let copy: &[u8] = if copy == &[0, 0] { &[] } else { copy };
+        entries.push(([b"m", &seq[..], copy].concat(), value));
+        rest = after;
+    }
+    entries
+}
+
+/// How many rows there are beside the head, and the sum of their keys' hashes; for rows of the journal, those
+/// of the messages in them.
 fn census(rows: &Rows) -> [u8; 16] {
-    let others = rows.keys().filter(|key| key[..] != b"h"[..]);
-    let digest = others.clone().fold(0u64, |sum, key| sum.wrapping_add(hash(key)));
-    let both = u128::from(others.count() as u64) << 64 | u128::from(digest);
+    let (journal, others): (Vec<_>, Vec<_>) =
+        rows.clone().into_iter().partition(|(key, _)| key.first() == Some(&b'j'));
+    let mut keys: Vec<Vec<u8>> =
+        others.into_iter().map(|(key, _)| key).filter(|key| key[..] != b"h"[..]).collect();
+    let mut journal: Vec<_> = journal.into_iter().map(|(_, row)| row).collect();
+    journal.sort_by_key(|row| row.get(NUMBERS_AT..ENTRIES_AT).map(<[u8]>::to_vec));
+    for (key, value) in journal.iter_mut().flat_map(|row| entries(row)) {
+        if value.is_empty() {
+            keys.retain(|held| *held != key);
+        } else {
+            keys.push(key);
+        }
+    }
+    let digest = keys.iter().fold(0u64, |sum, key| sum.wrapping_add(hash(key)));
+    let both = u128::from(keys.len() as u64) << 64 | u128::from(digest);
     both.to_be_bytes()
 }
 

@@ -29,5 +29,5 @@ pub use decide::{Decision, Listing, Wanted};
 pub use limits::{Limits, MESSAGE_BYTES_MAX};
 pub use rates::{Buckets, Rate, Rates};
 pub use restore::{Restore, RestoreError};
-pub use rows::{Batch, Key, KeyBytes, Place, RowError, read_message};
+pub use rows::{Batch, JournalRow, Key, KeyBytes, Place, RowError, read_message};
 pub use state::{Counts, Queue};

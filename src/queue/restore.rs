@@ -71,6 +71,8 @@ impl Restore {
         }
         match row {
             Row::Head(head) => self.head = Some(head),
+            // The store's own: the queue knows the messages in it alone.
+            Row::Journal(_) => return Err(RestoreError::Contradiction),
             Row::Broadcast(channel, level, row) => self.add_broadcast(channel, level, &row)?,
             Row::Message(row) => self.add_message(&row, value.len())?,
             Row::Registration(token, row) => is_new(self.queue.hold_registration(&row, token))?,

@@ -11,7 +11,8 @@
 //! - Its `flush` ends in `sync_file_range`, which promises nothing after a power cut: [`Disk::apply`]
 //!   syncs the file itself. sled's own flusher stays on, since it alone collects garbage.
 //! - A page of rows beyond 128 KiB goes to a file in `blobs` that is never synced, and a page takes up
-//!   to 17 rows, or 20 for a moment: the queue's `MESSAGE_BYTES_MAX` keeps it from getting there.
+//!   to 17 rows, or 20 for a moment: the queue's `MESSAGE_BYTES_MAX` keeps it from getting there, and the
+//!   journal's `ROW_BYTES_MAX`.
 //! - A crash or a full disk while it writes a snapshot leaves a file on which every later open fails:
 //!   `remove_unfinished_snapshots`.
 //! - On damaged files it returns an error, panics, or goes on without a part of the data: panics are

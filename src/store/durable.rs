@@ -10,6 +10,8 @@ use crate::queue::{
     Queue, Refusal, Restore, Wanted, read_message,
 };
 
+use super::journal::Journal;
+use super::replay::Replay;
 use super::{Store, StoreError};
 
 /// A queue whose answers are promises. One thread owns it and feeds it with what has gathered: the
@@ -20,6 +22,7 @@ use super::{Store, StoreError};
 /// queue stands where the disk does.
 pub struct DurableQueue<S> {
     queue: Queue,
+    journal: Journal,
     store: S,
     failure: Option<StoreError>,
     is_clock_behind: bool,
@@ -39,22 +42,22 @@ pub struct Outcomes {
 impl<S: Store> DurableQueue<S> {
     /// Reads the queue from its store, and checks that nothing is missing.
     pub fn open(store: S, limits: Limits, now: Now) -> Result<DurableQueue<S>, StoreError> {
-        let queue = restore(&store, limits)?;
-        DurableQueue::start(queue, store, now)
+        let (queue, journal) = restore(&store, limits)?;
+        DurableQueue::start(queue, journal, store, now)
     }
 
     /// The same, for an operator who says that the clock is right: if the queue has stored a later
     /// time it forgets that, durably.
     pub fn open_trusting_clock(store: S, limits: Limits, now: Now) -> Result<DurableQueue<S>, StoreError> {
-        let mut queue = restore(&store, limits)?;
+        let (mut queue, journal) = restore(&store, limits)?;
         queue.trust_clock(now.wall);
-        let mut queue = DurableQueue::start(queue, store, now)?;
+        let mut queue = DurableQueue::start(queue, journal, store, now)?;
         queue.write()?;
         Ok(queue)
     }
 
-    fn start(queue: Queue, store: S, now: Now) -> Result<DurableQueue<S>, StoreError> {
-        let mut queue = DurableQueue { queue, store, failure: None, is_clock_behind: false };
+    fn start(queue: Queue, journal: Journal, store: S, now: Now) -> Result<DurableQueue<S>, StoreError> {
+        let mut queue = DurableQueue { queue, journal, store, failure: None, is_clock_behind: false };
         queue.begin(now)?;
         Ok(queue)
     }
@@ -77,7 +80,7 @@ impl<S: Store> DurableQueue<S> {
 
     fn write(&mut self) -> Result<(), StoreError> {
         while let Some(batch) = self.queue.take_batch() {
-            self.store.apply(&batch)?;
+            self.store.apply(&self.journal.pack(batch))?;
         }
         Ok(())
     }
@@ -180,10 +183,13 @@ impl<S: Store> DurableQueue<S> {
     /// A message that the index holds and no batch to come deletes.
     fn read(&self, place: Place) -> Result<PendingMessage, StoreError> {
         let Place { seq, copy } = place;
-        let value = self.store.read(Key::Message(place))?;
         let missing = || self.store.damaged(format!("message {}, copy {copy}, is missing", seq.0));
         let damaged = |error| self.store.damaged(format!("message {}, copy {copy}: {error}", seq.0));
-        let message = read_message(place, &value.ok_or_else(missing)?).map_err(damaged)?;
+        let message = match self.journal.read(place) {
+            Some(value) => read_message(place, value),
+            None => read_message(place, &self.store.read(Key::Message(place))?.ok_or_else(missing)?),
+        }
+        .map_err(damaged)?;
         Ok(PendingMessage { app: self.queue.shared_app(message.app), ..message })
     }
 
@@ -220,16 +226,18 @@ impl<S: Store> DurableQueue<S> {
             return Err(failure);
         }
         while let Some(batch) = self.queue.take_any() {
-            self.store.apply(&batch)?;
+            self.store.apply(&self.journal.pack(batch))?;
         }
         Ok(self.store)
     }
 }
 
-fn restore(store: &impl Store, limits: Limits) -> Result<Queue, StoreError> {
-    let mut restore = Restore::new(limits);
-    store.scan(&mut |key, value| restore.add(key, value))?;
-    let queue = restore.finish().map_err(|error| store.damaged(error))?;
+fn restore(store: &impl Store, limits: Limits) -> Result<(Queue, Journal), StoreError> {
+    let (mut restore, mut replay) = (Restore::new(limits), Replay::new());
+    store.scan(&mut |key, value| replay.add(key, value, &mut |key, value| restore.add(key, value)))?;
+    let journal = replay.finish(&mut |key, value| restore.add(key, value));
+    let damaged = |error| store.damaged(error);
+    let (journal, queue) = (journal.map_err(damaged)?, restore.finish().map_err(damaged)?);
     if queue.batches() < store.batches_written() {
         return Err(store.damaged(format!(
             "it ends at batch {}, though batch {} had been written",
@@ -237,5 +245,5 @@ fn restore(store: &impl Store, limits: Limits) -> Result<Queue, StoreError> {
             store.batches_written()
         )));
     }
-    Ok(queue)
+    Ok((queue, journal))
 }

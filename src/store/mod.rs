@@ -6,7 +6,9 @@ mod disk;
 mod durable;
 mod gathering;
 mod guarded;
+mod journal;
 mod memory;
+mod replay;
 mod written;
 
 use std::io;

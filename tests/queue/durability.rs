@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lomiri_push::base::{Now, Seq, Wall};
-use lomiri_push::queue::{Answer, Limits, Refusal};
+use lomiri_push::queue::{Answer, Command, Limits, Refusal};
 use lomiri_push::store::{Fault, Memory, StoreError};
 
 use super::world::{World, broadcast, fetch, post};
@@ -57,14 +57,23 @@ fn a_number_is_never_given_twice_even_after_an_empty_queue_restarts() {
     assert!(second > first);
 }
 
+/// A message that the journal does not take.
+fn large_post() -> Command {
+    post("carol", "a", &format!("\"{}\"", "2".repeat(2_000)))
+}
+
 #[test]
 fn a_lost_row_a_row_too_many_and_a_changed_one_are_noticed() {
     let mut world = World::new(Limits::default());
     world.token("carol", "a");
-    world.promise([post("carol", "a", "1"), post("carol", "a", "2"), broadcast("3", Wall(u64::MAX))]);
+    world.promise([post("carol", "a", "1"), large_post(), broadcast("3", Wall(u64::MAX))]);
     let store = world.queue.store_mut().clone();
     let keys: Vec<Vec<u8>> = store.clone().rows_mut().keys().cloned().collect();
-    assert_eq!(keys.len(), 5);
+    let kinds: Vec<u8> = keys.iter().map(|key| key[0]).collect();
+    assert_eq!(
+        kinds, *b"bhjmr",
+        "a broadcast, the head, the journal with a message, another, a registration"
+    );
     let open = |store: Memory| World::open(store, Limits::default(), Now::default());
     for key in keys {
         let mut lossy = store.clone();
@@ -101,7 +110,7 @@ fn rows_older_than_the_last_durable_batch_are_noticed() {
 #[test]
 fn a_message_that_vanishes_under_a_running_queue_ends_it() {
     let mut world = World::new(Limits::default());
-    world.promise([post("carol", "a", "1")]);
+    world.promise([large_post()]);
     world.queue.store_mut().rows_mut().retain(|key, _| key[0] != b'm');
     assert_eq!(world.refusal(fetch("carol", Seq(0))), Refusal::Unavailable);
     assert!(matches!(world.queue.failure(), Some(StoreError::Damaged { .. })));

@@ -54,7 +54,7 @@ fn make_code() -> Command {
 }
 
 fn rows(world: &mut World) -> usize {
-    world.queue.store_mut().rows_mut().len()
+    world.rows().len()
 }
 
 /// Does what is due, turn by turn, until nothing is left to take away.

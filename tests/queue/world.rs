@@ -1,10 +1,11 @@
 //! A durable queue over a store in memory, its clock and its randomness: what every test here drives.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lomiri_push::base::{AppId, CodeSecret, DeviceId, Now, Payload, Seq, SessionId, Token, Urgency, Wall};
 use lomiri_push::queue::{
-    Address, Answer, Command, Enrolled, Event, Limits, Notify, Page, Refusal, Registered,
+    Address, Answer, Command, Enrolled, Event, JournalRow, Key, Limits, Notify, Page, Refusal, Registered,
 };
 use lomiri_push::store::{DurableQueue, Memory, Outcomes, StoreError};
 
@@ -90,6 +91,29 @@ impl World {
         let mut store = self.queue.store_mut().clone();
         store.restart();
         store
+    }
+
+    /// The rows that the queue has written: in the store, or in the journal that lies there.
+    pub fn rows(&mut self) -> BTreeSet<Key> {
+        let (mut rows, mut journal) = (BTreeSet::new(), BTreeMap::new());
+        for (key, value) in self.queue.store_mut().rows_mut() {
+            match Key::decode(key).expect("a key of ours") {
+                key @ Key::Journal(_) => {
+                    let row = JournalRow::decode(key, value).expect("a row of ours");
+                    journal.insert(row.number, row.entries);
+                }
+                key => assert!(rows.insert(key)),
+            }
+        }
+        for (place, value) in journal.into_values().flatten() {
+            let key = Key::Message(place);
+            if value.is_some() {
+                assert!(rows.insert(key))
+            } else {
+                rows.remove(&key);
+            }
+        }
+        rows
     }
 
     pub fn wait(&mut self, time: Duration) {

@@ -28,6 +28,8 @@ pub enum Key {
     ErasedUser(Digest),
     /// The one row about the others.
     Head,
+    /// A row of the journal, by its slot.
+    Journal(u16),
     /// A pending message.
     Message(Place),
     /// A token for one app on one device.
@@ -80,6 +82,7 @@ impl Key {
             Key::Device(device) => bytes(b'd', &[&device.0]),
             Key::ErasedUser(user) => bytes(b'e', &[&user.0]),
             Key::Head => bytes(b'h', &[]),
+            Key::Journal(slot) => bytes(b'j', &[&slot.to_be_bytes()]),
             Key::Message(Place { seq, copy: 0 }) => bytes(b'm', &[&seq.0.to_be_bytes()]),
             Key::Message(Place { seq, copy }) => bytes(b'm', &[&seq.0.to_be_bytes(), &copy.to_be_bytes()]),
             Key::Registration(token) => bytes(b'r', &[&token.0]),
@@ -104,6 +107,7 @@ impl Key {
             b'd' => Key::Device(Digest(*reader.take()?)),
             b'e' => Key::ErasedUser(Digest(*reader.take()?)),
             b'h' => Key::Head,
+            b'j' => Key::Journal(reader.take_u16()?),
             b'm' => Key::Message(Place::read(reader)?),
             b'r' => Key::Registration(Token(*reader.take()?)),
             b's' => Key::Tracked(Seq(reader.take_u64()?)),

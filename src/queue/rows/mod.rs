@@ -9,6 +9,8 @@
 //! device        d  SHA-256 of its id (32)      device (1+n)  user (1+n)  SHA-256 of its credential (32)  enrolled (8)  revoked (0 or 8)
 //! erased user   e  SHA-256 of the user (32)    user (1+n)
 //! head          h                              batch (8)  next seq (8)  wall (8)  top level (8)  rows (8)  digest (8)
+//! journal       j  slot (2)                    number (8)  and for each message, or that it has gone:
+//!                                              seq (8)  copy (2)  bytes (2)  value of its row (bytes, or 0)
 //! message       m  seq (8)  copy (0 or 2)      expires (8)  urgency (1)  random (8)  device (1+n)  app (1+n)  tag (2+n)  payload
 //! registration  r  token (16)                  device (1+n)  app (1+n)
 //! tracked       s  seq (8)                     app (1+n)  user (1+n)  sent (8)  random (8)  token (16)  repeat (1+32+32)
@@ -23,8 +25,10 @@
 //! way out, and their rows mark that more of them may be left; a payload is the rest. The copy 0 of a message has no number. The
 //! checksum is the CRC-32 of key, version and body, so that no row passes for another. Every batch
 //! writes the head: it counts the other rows and sums a digest of their keys, so that a row that is
-//! lost is missed.
+//! lost is missed. Rows of the journal are the store's; the head counts the messages in them as the rows that
+//! they stand for.
 
+mod journal;
 mod key;
 mod kinds;
 mod reader;
@@ -39,6 +43,7 @@ use crate::base::{ChannelId, Digest, Level, Payload, Token};
 use super::answer::PendingMessage;
 use super::fates::TrackedRow;
 
+pub use self::journal::JournalRow;
 pub(super) use self::key::Census;
 pub use self::key::{Key, KeyBytes, Place};
 pub(super) use self::kinds::{
@@ -91,6 +96,7 @@ pub(super) enum Row<'a> {
     Device(DeviceRow),
     ErasedUser(ErasedUserRow),
     Head(Head),
+    Journal(JournalRow<'a>),
     Message(MessageRow<'a>),
     Registration(Token, RegistrationRow),
     Tracked(TrackedRow),
@@ -99,13 +105,16 @@ pub(super) enum Row<'a> {
 
 /// A value with these parts as its body.
 fn seal(key: Key, body: &[&[u8]]) -> Vec<u8> {
-    let body_bytes: usize = body.iter().map(|part| part.len()).sum();
+    let body_bytes = body.iter().map(|part| part.len()).sum();
+    seal_with(key, body_bytes, |value| body.iter().for_each(|part| value.extend_from_slice(part)))
+}
+
+/// A value whose body, of about so many bytes, is written behind what comes before it.
+fn seal_with(key: Key, body_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut value = Vec::with_capacity(SEAL_BYTES + body_bytes);
     value.extend([0; 4]);
     value.push(VERSION);
-    for part in body {
-        value.extend_from_slice(part);
-    }
+    write(&mut value);
     let checksum = checksum(&key.encode(), &value[4..]);
     value[..4].copy_from_slice(&checksum.to_be_bytes());
     value
@@ -141,6 +150,7 @@ impl<'a> Row<'a> {
             Key::Device(_) => Row::Device(DeviceRow::read(from)?),
             Key::ErasedUser(_) => Row::ErasedUser(ErasedUserRow::read(from)?),
             Key::Head => Row::Head(Head::read(from)?),
+            Key::Journal(_) => Row::Journal(JournalRow::read(from)?),
             Key::Message(place) => Row::Message(MessageRow::read(place, version, from)?),
             Key::Registration(token) => Row::Registration(token, RegistrationRow::read(from)?),
             Key::Tracked(seq) => Row::Tracked(TrackedRow::read(seq, version, from)?),

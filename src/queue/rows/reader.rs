@@ -37,10 +37,14 @@ impl<'a> Reader<'a> {
         self.take_u64().map(Wall)
     }
 
-    pub fn take_text(&mut self, bytes: usize) -> Option<&'a str> {
-        let (text, rest) = self.0.split_at_checked(bytes)?;
+    pub fn take_bytes(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(bytes)?;
         self.0 = rest;
-        std::str::from_utf8(text).ok()
+        Some(taken)
+    }
+
+    pub fn take_text(&mut self, bytes: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.take_bytes(bytes)?).ok()
     }
 
     /// An id behind a length of one byte.
