@@ -1,12 +1,14 @@
 //! What the durable queue costs on this machine's disk: promises per second with many others
-//! pending, there and where each sync takes 5 ms more; what a pending message takes of the disk, what
-//! is left there of many that came and went, and what the next start takes of time and memory. To make the
-//! messages up and to take what they lead to counts in neither: in a server other threads do that.
+//! pending, there, where each sync takes 5 ms more, and where devices are slow to ack; what a message writes
+//! to the disk, what a pending one takes of it, what is left there of many that came and went, and what the
+//! next start takes of time and memory. To make the messages up and to take what they lead to counts in
+//! neither: in a server other threads do that.
 //!
 //! `RESIDENT=1000000 cargo bench --bench store` sets how many are pending, and how many more come and
 //! go (100,000 otherwise); `BENCH_DIR=/path` puts the queue on another disk than that of temporary files.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fs;
 use std::num::NonZeroU64;
 use std::os::unix::process::ExitStatusExt as _;
@@ -34,6 +36,8 @@ const TURN: u64 = 256;
 const RUN: Duration = Duration::from_secs(8);
 /// What a slow disk takes longer for a sync.
 const SLOW_SYNC: Duration = Duration::from_millis(5);
+/// How many messages come before one is acked where devices are slow: more than the store's journal holds.
+const LATE: usize = 20_000;
 
 /// Tells a process started by this one which directory to use, and so what to do.
 const LOAD: &str = "STORE_BENCH_LOAD";
@@ -76,6 +80,10 @@ fn load(dir: &Path, resident: u64) {
     let left = resident.saturating_sub(cycles);
     bench.cycle(left);
     println!("  disk after {} that came and went: {} MB", cycles + left, file_bytes(dir) / 1_000_000);
+    bench.acked_after = LATE;
+    for in_flight in [64, 256] {
+        bench.load(in_flight, Duration::ZERO);
+    }
     kill_process(getpid(), Signal::KILL).expect("this process may");
 }
 
@@ -97,8 +105,9 @@ struct Bench {
     queue: DurableQueue<Slowed>,
     slow: Rc<Cell<Duration>>,
     resident: u64,
-    /// Delivered in the last turn; acked in the next.
-    delivered: Vec<(DeviceId, Seq)>,
+    /// Delivered, the newest last; acked in the next turn but for so many.
+    delivered: VecDeque<(DeviceId, Seq)>,
+    acked_after: usize,
     random: u64,
 }
 
@@ -117,7 +126,7 @@ impl Bench {
         let disk = Disk::open(dir).expect("the directory is ours");
         let store = Slowed { disk, by: Rc::clone(&slow) };
         let queue = DurableQueue::open(store, limits, NOW).expect("an intact queue");
-        Bench { queue, slow, resident, delivered: Vec::new(), random: 1 }
+        Bench { queue, slow, resident, delivered: VecDeque::new(), acked_after: 0, random: 1 }
     }
 
     /// These stay.
@@ -130,11 +139,11 @@ impl Bench {
         }
     }
 
-    /// So many notifies wait for their promise at any time; each is acked in the turn after. Says how
-    /// many there were.
+    /// So many notifies wait for their promise at any time. Says how many there were.
     fn load(&mut self, in_flight: u64, slow: Duration) -> u64 {
         self.slow.set(slow);
         let (mut turns, mut beside_cpu) = (Vec::new(), Duration::ZERO);
+        let written_before = written_bytes();
         let (started, cpu_before) = (Instant::now(), cpu_time());
         while started.elapsed() < RUN {
             let turn = self.turn(in_flight);
@@ -146,11 +155,16 @@ impl Bench {
         let taken: Duration = turns.iter().sum();
         turns.sort();
         let promised = turns.len() as u64 * in_flight;
+        let late = if self.acked_after > 0 { ", acked late" } else { "" };
+        println!("  {in_flight} in flight, {} ms more a sync{late}:", slow.as_millis());
         println!(
-            "  {in_flight} in flight, {} ms more a sync: {:.0} notifies with their acks per second, {:.1} µs of CPU each; a turn takes {:.1} ms, p99 {:.1} ms",
-            slow.as_millis(),
+            "    {:.0} notifies with their acks per second, {:.1} µs of CPU and {} bytes written each",
             promised as f64 / taken.as_secs_f64(),
             cpu.as_secs_f64() * 1e6 / promised as f64,
+            (written_bytes() - written_before) / promised,
+        );
+        println!(
+            "    a turn takes {:.1} ms, p99 {:.1} ms",
             turns[turns.len() / 2].as_secs_f64() * 1e3,
             turns[turns.len() * 99 / 100].as_secs_f64() * 1e3,
         );
@@ -170,7 +184,8 @@ impl Bench {
     fn turn(&mut self, notifies: u64) -> Turn {
         let cpu_before = thread_cpu_time();
         let acked = |(device, seq)| Command::Acked { device, seqs: vec![seq] };
-        let mut commands: Vec<Command> = self.delivered.drain(..).map(acked).collect();
+        let acks = self.delivered.len().saturating_sub(self.acked_after);
+        let mut commands: Vec<Command> = self.delivered.drain(..acks).map(acked).collect();
         for _ in 0..notifies {
             self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             commands
@@ -260,12 +275,20 @@ fn file_bytes(dir: &Path) -> u64 {
     fs::metadata(dir.join("db")).expect("the data file").len()
 }
 
+/// What this process has had written to disks.
+fn written_bytes() -> u64 {
+    number("/proc/self/io", "write_bytes:")
+}
+
 /// A line of this process's status.
 fn memory_mib(line: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux tells");
-    let line = status.lines().find(|found| found.starts_with(line)).expect("Linux tells");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
-    kib >> 10
+    number("/proc/self/status", line) >> 10
+}
+
+fn number(file: &str, line: &str) -> u64 {
+    let text = fs::read_to_string(file).expect("Linux tells");
+    let line = text.lines().find(|found| found.starts_with(line)).expect("Linux tells");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
 /// User and system time of this process.
