@@ -22,10 +22,10 @@ const NOW: Wall = Wall(1_800_000_000_000);
 const CHECKSUM_BYTES: usize = 4;
 /// Where the four numbers of a head lie: behind the checksum and the version.
 const NUMBERS_AT: usize = CHECKSUM_BYTES + 1;
-/// Where the messages of a row of the journal lie: behind its number.
-const ENTRIES_AT: usize = NUMBERS_AT + 8;
 /// Where its census lies.
 const CENSUS_AT: usize = NUMBERS_AT + 4 * 8;
+/// Where the messages of a row of the journal lie: behind its number.
+const ENTRIES_AT: usize = NUMBERS_AT + 8;
 
 /// Keys and values.
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
