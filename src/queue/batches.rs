@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{DeviceId, Seq, Wall};
+use crate::base::{DeviceId, Monotonic, Seq};
 
 use super::answer::{Broadcast, Event, PendingMessage};
 use super::names::DeviceKey;
@@ -37,8 +37,9 @@ pub(super) struct Gathered {
     deleted_bytes: usize,
     /// Whether an answer stands on these changes.
     promised: bool,
-    /// Since when changes have waited that no answer stands on.
-    riding_since: Option<Wall>,
+    /// Since when changes have waited that no answer stands on: by the clock that nobody sets, for the time
+    /// that counts for messages stands still while the wall clock is behind.
+    riding_since: Option<Monotonic>,
     queued: Vec<Queued>,
     revoked: Vec<DeviceId>,
     channel_changed: bool,
@@ -62,7 +63,7 @@ impl Queue {
     /// change that is still to be written, and the acks and expiries gathered can wait for a batch to
     /// ride along with.
     pub fn take_batch(&mut self) -> Option<Batch> {
-        let waited = self.gathered.rides_until().is_some_and(|until| until <= self.now);
+        let waited = self.gathered.rides_until().is_some_and(|until| until <= self.monotonic);
         if self.gathered.promised || waited || self.gathered.is_full() { self.take_any() } else { None }
     }
 
@@ -188,14 +189,14 @@ impl Queue {
     /// A tracked message has changed. No answer waits for its row.
     pub(super) fn put_tracked_again(&mut self, seq: Seq) {
         self.gathered.tracked.insert(seq);
-        self.gathered.riding_since.get_or_insert(self.now);
+        self.gathered.riding_since.get_or_insert(self.monotonic);
     }
 
     /// A row of so many bytes goes, with the next batch that has room for it.
     pub(super) fn erase(&mut self, key: Key, bytes: usize) {
         self.gathered.deletes.push_back(Deleted { key, bytes });
         self.gathered.deleted_bytes += bytes;
-        self.gathered.riding_since.get_or_insert(self.now);
+        self.gathered.riding_since.get_or_insert(self.monotonic);
     }
 
     /// The row of a tracked message goes; where it is still to be written, with the batch that was to bring it,
@@ -223,7 +224,7 @@ impl Queue {
 
 impl Gathered {
     /// When the changes that no answer stands on are to be written, with a batch of their own if need be.
-    pub fn rides_until(&self) -> Option<Wall> {
+    pub fn rides_until(&self) -> Option<Monotonic> {
         self.riding_since.map(|since| since + RIDE_MAX)
     }
 

@@ -119,7 +119,7 @@ impl Queue {
 
     /// Starts a turn at `now`, with so many bytes free on the store's disk. The wall clock counts as
     /// no earlier than the last one stored: a board that boots in 1970 revives nothing. Some of what
-    /// has expired goes now, and of what is stored of those who leave; call again at [`next_deadline`](Queue::next_deadline) for more.
+    /// has expired goes now, and of what is stored of those who leave; call again when [due](Queue::due_in) for more.
     pub fn begin(&mut self, now: Now, free_disk_bytes: u64) {
         self.clock = now.wall;
         self.now = now.wall.max(self.head.wall);
@@ -192,15 +192,16 @@ impl Queue {
         Some(Key::Code(*secret))
     }
 
-    /// When to begin a turn even without a command: something expires, or has waited long enough
-    /// for a batch to ride along with. In the past if there is work left over from this turn.
-    pub fn next_deadline(&self) -> Option<Wall> {
+    /// How long after `now` to begin a turn even without a command: something expires, or has waited long
+    /// enough for a batch to ride along with. Zero if there is work left over from this turn.
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
         let message = self.pending.first_to_expire().map(|(expires, _, _)| expires);
         let code = self.codes.first_to_expire().map(|(expires, _)| expires);
         let fate = self.fates.first_to_go().map(|(until, _)| until);
-        let ride = self.gathered.rides_until();
-        let leaving = (!self.leaving.is_empty()).then_some(Wall::default());
-        [message, code, fate, ride, leaving].into_iter().flatten().min()
+        let expiry = [message, code, fate].into_iter().flatten().min().map(|until| until - now.wall);
+        let ride = self.gathered.rides_until().map(|until| until.since(now.monotonic));
+        let leaving = (!self.leaving.is_empty()).then_some(Duration::ZERO);
+        [expiry, ride, leaving].into_iter().flatten().min()
     }
 
     /// The system channel as it stands.

@@ -117,8 +117,7 @@ impl<S: Store> Storage<S> {
     }
 
     fn wait_max(&self) -> Option<Duration> {
-        let due = self.queue.next_deadline()? - self.clock.now().wall;
-        Some(due.min(WAIT_MAX))
+        Some(self.queue.due_in(self.clock.now())?.min(WAIT_MAX))
     }
 
     fn tell(&self, askers: Vec<Asker>, outcomes: Outcomes) {

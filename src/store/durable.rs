@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{DeviceId, MessageId, Now, Random, Seq, SessionId, Wall, format_duration};
+use crate::base::{DeviceId, MessageId, Now, Random, Seq, SessionId, format_duration};
 use crate::queue::{
     Admission, Answer, Channel, Command, Counts, Decision, Event, Key, Limits, Page, PendingMessage, Place,
     Queue, Refusal, Restore, Wanted, read_message,
@@ -86,7 +86,7 @@ impl<S: Store> DurableQueue<S> {
     }
 
     /// Decides the commands in their order, writes what they change, and answers. Without commands
-    /// it does what is due: see [`next_deadline`](DurableQueue::next_deadline).
+    /// it does what is due: see [`due_in`](DurableQueue::due_in).
     pub fn handle(&mut self, commands: Vec<Command>, now: Now, random: &mut Random) -> Outcomes {
         let count = commands.len();
         if self.failure.is_none() {
@@ -193,10 +193,10 @@ impl<S: Store> DurableQueue<S> {
         Ok(PendingMessage { app: self.queue.shared_app(message.app), ..message })
     }
 
-    /// When to call [`handle`](DurableQueue::handle) even without commands: something expires, or
-    /// acks have waited long enough to be written. May be in the past: then at once.
-    pub fn next_deadline(&self) -> Option<Wall> {
-        if self.failure.is_some() { None } else { self.queue.next_deadline() }
+    /// How long after `now` to call [`handle`](DurableQueue::handle) even without commands: something expires,
+    /// or acks have waited long enough to be written.
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
+        if self.failure.is_some() { None } else { self.queue.due_in(now) }
     }
 
     /// The system channel as it stands; later changes come as [`Event::Channel`].

@@ -56,6 +56,19 @@ fn while_the_clock_is_far_behind_what_it_could_still_be_right_about_is_refused_f
 }
 
 #[test]
+fn while_the_clock_is_behind_acks_are_written_within_a_second_all_the_same() {
+    let mut world = World::new(Limits::default());
+    world.wait(DAY);
+    world.promise([post("carol", "a", "1"), post("carol", "a", "2")]);
+    world.now.wall = Wall::default();
+    world.ack("carol", 1);
+    assert_eq!(world.queue.due_in(world.now), Some(Duration::from_secs(1)));
+    world.let_ride();
+    world.restart();
+    assert_eq!(world.pending("carol"), ["2"]);
+}
+
+#[test]
 fn a_clock_that_is_set_back_by_little_is_no_fault() {
     let mut world = misled(LAG_MAX);
     world.promise([Command::Probe]);

@@ -34,7 +34,7 @@ fn a_failure_of_the_store_is_final_and_leaves_nothing_half_written() {
         assert_eq!(world.refusal(post("carol", "a", "4")), Refusal::Unavailable);
         assert_eq!(world.refusal(fetch("carol", Seq(0))), Refusal::Unavailable);
         assert!(world.queue.failure().is_some());
-        assert_eq!(world.queue.next_deadline(), None);
+        assert_eq!(world.queue.due_in(world.now), None);
 
         world.restart();
         let expected: &[&str] = if fault == Fault::CrashAfter { &["1", "2", "3"] } else { &["1"] };

@@ -292,7 +292,7 @@ fn a_fate_and_a_code_are_due_when_they_end() {
     let sent = world.now.wall;
     world.ack(phone.device.as_str(), 1);
     world.let_ride();
-    assert_eq!(world.queue.next_deadline(), Some(sent + DAY));
+    assert_eq!(world.queue.due_in(world.now), Some(sent + DAY - world.now.wall));
     world.code("bob", Duration::from_secs(60));
-    assert_eq!(world.queue.next_deadline(), Some(world.now.wall + Duration::from_secs(60)));
+    assert_eq!(world.queue.due_in(world.now), Some(Duration::from_secs(60)));
 }

@@ -1,7 +1,9 @@
 //! Revoked devices and erased users of whom very much is stored: their rights end at once, and their rows
 //! go in bounded turns, whatever happens in between.
 
-use lomiri_push::base::{Digest, MessageId, Seq, Token, Wall};
+use std::time::Duration;
+
+use lomiri_push::base::{Digest, MessageId, Seq, Token};
 use lomiri_push::queue::{
     Address, Answer, Command, Counts, Enrolled, Event, Holder, Limits, Notify, Refusal, Repeat, Status,
     Submission,
@@ -59,7 +61,7 @@ fn rows(world: &mut World) -> usize {
 
 /// Does what is due, turn by turn, until nothing is left to take away.
 fn see_off(world: &mut World) {
-    while world.queue.next_deadline() == Some(Wall(0)) {
+    while world.queue.due_in(world.now) == Some(Duration::ZERO) {
         let before = rows(world);
         world.handle(Vec::new());
         let taken = before - rows(world);

@@ -52,7 +52,7 @@ fn a_code_expires_and_leaves_nothing() {
     world.wait(DAY);
     world.handle(Vec::new());
     world.restart();
-    assert_eq!(world.queue.next_deadline(), None);
+    assert_eq!(world.queue.due_in(world.now), None);
 }
 
 #[test]

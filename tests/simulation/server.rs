@@ -202,7 +202,7 @@ impl Server {
         let storage = match &running.syncing {
             Some(syncing) => Some(syncing.until),
             None if !running.waiting.is_empty() => Some(now),
-            None => running.queue.next_deadline().map(|due| now + (due - self.now(now).wall)),
+            None => running.queue.due_in(self.now(now)).map(|time| now + time),
         };
         shards.chain(storage).min()
     }
@@ -235,7 +235,7 @@ impl Server {
         let clock = self.now(now);
         let until = now + self.draw_sync_time();
         let Some(running) = &mut self.running else { return false };
-        let is_due = running.queue.next_deadline().is_some_and(|due| due <= clock.wall);
+        let is_due = running.queue.due_in(clock).is_some_and(|time| time.is_zero());
         if running.syncing.is_some() || (running.waiting.is_empty() && !is_due) {
             return false;
         }

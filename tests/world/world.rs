@@ -407,7 +407,7 @@ impl World {
     fn next_deadline(&self) -> Option<Monotonic> {
         let of_shards = self.shards.iter().filter_map(Broker::next_deadline);
         let of_devices = self.devices.values().filter_map(Device::next_deadline);
-        let of_queue = self.queue.next_deadline().map(|wall| self.now.monotonic + (wall - self.now.wall));
+        let of_queue = self.queue.due_in(self.now).map(|time| self.now.monotonic + time);
         of_shards.chain(of_devices).chain(of_queue).min().map(|next| next.max(self.now.monotonic))
     }
 
@@ -415,7 +415,7 @@ impl World {
         let now = self.now;
         self.shards.iter_mut().for_each(|shard| shard.handle_timeout(now));
         self.devices.values_mut().for_each(|device| device.handle_timeout(now.monotonic));
-        if self.queue.next_deadline().is_some_and(|due| due <= now.wall) {
+        if self.queue.due_in(now).is_some_and(|time| time.is_zero()) {
             self.commit(Vec::new());
         }
         self.run();
