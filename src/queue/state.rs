@@ -174,18 +174,13 @@ impl Queue {
             if expires > self.now {
                 return;
             }
-            self.drop_code(&secret);
+            if let Some(row) = self.forget_code(&secret) {
+                self.erase(row, CODE_ROW_BYTES);
+            }
         }
     }
 
-    /// A code can no longer be used. No answer waits for that.
-    pub(super) fn drop_code(&mut self, secret: &Digest) {
-        if let Some(row) = self.forget_code(secret) {
-            self.erase(row, CODE_ROW_BYTES);
-        }
-    }
-
-    /// The same, but that its row stays.
+    /// A code can no longer be used. Its row stays; which that is.
     pub(super) fn forget_code(&mut self, secret: &Digest) -> Option<Key> {
         let gone = self.codes.remove(secret)?;
         self.users.release(gone.user);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lomiri_push::base::{DeviceId, Now, Seq, SessionId, Wall};
+use lomiri_push::base::{CodeSecret, DeviceId, Now, Seq, SessionId, Wall};
 use lomiri_push::queue::{
     Address, Answer, Batch, Command, Counts, Decision, Enrolled, Key, Limits, Notify, Place, Queue,
     Registered, Submission,
@@ -128,12 +128,33 @@ fn a_tracked_message_that_is_forgotten_in_its_own_turn_is_never_counted() {
     }
 }
 
+/// Else the code would be good for another device after a crash.
+#[test]
+fn a_code_goes_with_the_batch_that_brings_its_device() {
+    let (mut queue, mut store) = filled();
+    let code = code(&mut queue, &mut store);
+    queue.begin(Now { wall: NOW, ..Now::default() }, u64::MAX);
+    let acked = Command::Acked { device: device("carol"), seqs: (1..=MESSAGES).map(Seq).collect() };
+    let mut random = Seeded(7);
+    for command in [acked, Command::Enrol { session: SessionId(1), code }] {
+        queue.decide(command, &mut |bytes| random.fill(bytes));
+    }
+    let first = queue.take_batch().expect("an answer stands on it");
+    assert!(first.puts.iter().any(|(key, _)| matches!(key, Key::Device(_))));
+    assert!(first.deletes.contains(&Key::Code(code.digest())));
+}
+
+/// A code for a device of carol's.
+fn code(queue: &mut Queue, store: &mut Memory) -> CodeSecret {
+    let make =
+        Command::MakeCode { user: "carol".parse().expect("valid"), valid_for: Duration::from_secs(60) };
+    let Answer::Code(code) = decided(queue, store, make) else { panic!("no code") };
+    code.secret
+}
+
 /// A device of carol's, with the app.
 fn enrolled(queue: &mut Queue, store: &mut Memory) -> (Enrolled, Registered) {
-    let code =
-        Command::MakeCode { user: "carol".parse().expect("valid"), valid_for: Duration::from_secs(60) };
-    let Answer::Code(code) = decided(queue, store, code) else { panic!("no code") };
-    let enrol = Command::Enrol { session: SessionId(1), code: code.secret };
+    let enrol = Command::Enrol { session: SessionId(1), code: code(queue, store) };
     let Answer::Enrolment(enrolment) = decided(queue, store, enrol) else { panic!("no enrolment") };
     let device = enrolment.outcome.expect("a good code");
     let credential = Some(device.credential.clone());

@@ -212,7 +212,10 @@ impl Queue {
         };
         self.hold_device(&row);
         self.put(Key::device(&device), row.encode());
-        self.drop_code(&secret);
+        // With the device's row, for a crash between two batches could leave it good for another device.
+        if let Some(code) = self.forget_code(&secret) {
+            self.erase_at_once(code);
+        }
         Ok(Enrolled { device, credential })
     }
 

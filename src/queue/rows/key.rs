@@ -10,7 +10,7 @@ use super::reader::Reader;
 /// The longest key: its kind and a digest.
 const KEY_BYTES_MAX: usize = 1 + 32;
 
-/// A key's bytes, without an allocation: a message's key is written five times until the message has gone.
+/// A key's bytes, without an allocation: a turn of the queue has hundreds of keys.
 pub type KeyBytes = SmallVec<[u8; KEY_BYTES_MAX]>;
 
 /// Names one row.
