@@ -156,9 +156,13 @@ fn check_works(mut queue: DurableQueue<Memory>, mut random: u64) {
     assert_eq!(outcomes.answers.len(), commands().len(), "an answer for each command");
     let mut queue = check_comes_back(queue, NOW);
     let mut now = at(NOW);
-    while let Some(time) = queue.due_in(now) {
-        now = now + time;
+    for wall in [NOW, Wall(u64::MAX)] {
+        now.wall = now.wall.max(wall);
         queue.handle(Vec::new(), now, &mut fill);
+        while let Some(time) = queue.due_in(now) {
+            now = now + time;
+            queue.handle(Vec::new(), now, &mut fill);
+        }
         assert!(queue.failure().is_none(), "{:?}", queue.failure());
     }
     assert_eq!(queue.counts().messages, 0, "nothing lasts for ever");

@@ -64,7 +64,7 @@ pub struct Queue {
     pub(super) now: Wall,
     /// The system's time.
     pub(super) clock: Wall,
-    /// What rates are counted by: it goes on while the wall clock stands still because it was set back.
+    /// What rates are counted by, and how long acks wait: it goes on while the wall clock stands still because it was set back.
     pub(super) monotonic: Monotonic,
     pub(super) free_disk_bytes: u64,
     pub(super) gathered: Gathered,
@@ -193,7 +193,9 @@ impl Queue {
         let message = self.pending.first_to_expire().map(|(expires, _, _)| expires);
         let code = self.codes.first_to_expire().map(|(expires, _)| expires);
         let fate = self.fates.first_to_go().map(|(until, _)| until);
-        let expiry = [message, code, fate].into_iter().flatten().min().map(|until| until - now.wall);
+        let expires_by = now.wall.max(self.head.wall);
+        let time_to = |until: Wall| if until <= expires_by { Duration::ZERO } else { until - now.wall };
+        let expiry = [message, code, fate].into_iter().flatten().min().map(time_to);
         let ride = self.gathered.rides_until().map(|until| until.since(now.monotonic));
         let leaving = (!self.leaving.is_empty()).then_some(Duration::ZERO);
         [expiry, ride, leaving].into_iter().flatten().min()

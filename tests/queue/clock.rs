@@ -69,6 +69,21 @@ fn while_the_clock_is_behind_acks_are_written_within_a_second_all_the_same() {
 }
 
 #[test]
+fn while_the_clock_is_behind_what_had_expired_before_still_goes_turn_by_turn() {
+    let mut world = World::new(Limits::default());
+    let soon = world.now.wall + Duration::from_secs(1);
+    let to = |number| Notify { expires: soon, ..notify(&format!("device-{number}"), "a", "1") };
+    world.promise((0..2_500).map(|number| Command::Notify(to(number))));
+    world.wait(Duration::from_secs(1));
+    world.promise([post("carol", "a", "1")]);
+    world.now.wall = Wall::default();
+    while world.queue.counts().messages > 1 {
+        assert_eq!(world.queue.due_in(world.now), Some(Duration::ZERO));
+        world.handle(Vec::new());
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_by_little_is_no_fault() {
     let mut world = misled(LAG_MAX);
     world.promise([Command::Probe]);

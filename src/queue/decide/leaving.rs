@@ -28,7 +28,7 @@ impl Queue {
     }
 
     /// A device that has registered apps without a credential, as open mode lets it: it has no mark to leave, so
-    /// all goes in one batch.
+    /// all goes in one turn. Of what is pending a crash between its batches leaves some, until that expires.
     fn revoke_unenrolled(&mut self, device: &DeviceId) -> Result<Answer, Refusal> {
         let key = self.devices.find(device).ok_or(Refusal::UnknownDevice)?;
         let apps: Vec<AppKey> = self.registrations.of_device(key).map(|(app, _)| app).collect();
